@@ -1,0 +1,84 @@
+"""``edge-lstm inspect`` and ``edge-lstm selftest``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from edge_lstm.backends import load_backend
+from edge_lstm.bundle import Bundle, open_bundle
+from edge_lstm.selftest import selftest as run_selftest
+
+__all__ = ["inspect", "selftest"]
+
+_BUNDLE = click.argument("bundle", type=click.Path(path_type=Path))
+_JSON = click.option("--json", "as_json", is_flag=True, show_envvar=True, help="Print JSON for machines.")
+
+
+@click.command(
+    epilog="Example: edge-lstm inspect model.elb --json",
+    short_help="Show what a bundle says of itself.",
+)
+@_BUNDLE
+@_JSON
+def inspect(bundle: Path, as_json: bool) -> None:
+    """Show the manifest of BUNDLE: channels, model, threshold, figures."""
+    opened = open_bundle(bundle)
+    if as_json:
+        facts = {"sha256": opened.sha256, "manifest": opened.manifest}
+        click.echo(msgspec.json.format(msgspec.json.encode(facts), indent=2).decode())
+    else:
+        click.echo("\n".join(_facts(opened)))
+
+
+def _facts(bundle: Bundle) -> list[str]:
+    manifest = bundle.manifest
+    grid, threshold, metrics = manifest.grid, manifest.threshold, manifest.metrics
+    units = [f"{c.name} [{c.unit}]" if c.unit else c.name for c in manifest.channels]
+    state = sum(t.shape[-1] for t in manifest.inputs if t.name != manifest.input)
+    lines = [
+        f"bundle      {manifest.id} {manifest.version} (format {manifest.format}, created {manifest.created})",
+        f"sha256      {bundle.sha256}",
+        f"channels    {len(units)}: {', '.join(units)}",
+        f"period      {grid.period_s:g} s; silence over {grid.gap_after_s:g} s starts the state anew",
+        f"warm-up     {grid.warm_up} frames",
+        f"model       {len(bundle.read('model.int8.tflite'))} bytes, {len(manifest.layers)} layer(s), "
+        f"{state} state numbers a stream",
+        f"heads       {', '.join(head.kind for head in manifest.scoring.heads)}",
+        f"threshold   {threshold.level:.6g}, calibrated for {threshold.budget_per_month:g} false alarms a month"
+        f" (expected {threshold.expected_per_month:.3g}{', extrapolated' if threshold.extrapolated else ''})",
+        f"assets      {', '.join(manifest.assets) or 'any (one scaling)'}",
+    ]
+    lines += [f"{name:<11} {value}" for name, value in manifest.training.items() if isinstance(value, str | int)]
+    if "int8_float_correlation" in metrics:
+        lines.append(f"int8/float  score correlation {metrics['int8_float_correlation']:.4f}")
+    lines += [f"member      {name}, {entry.length} bytes" for name, entry in manifest.files.items()]
+    return lines
+
+
+@click.command(
+    epilog="Example: edge-lstm selftest model.elb",
+    short_help="Replay a bundle's golden vectors on this board.",
+)
+@_BUNDLE
+@_JSON
+@click.pass_context
+def selftest(context: click.Context, bundle: Path, as_json: bool) -> None:
+    """Replay the golden vectors of BUNDLE on this board: does it compute what the build machine did?
+
+    Exit code 0 when it does, 1 when it does not.
+    """
+    opened = open_bundle(bundle)
+    result = run_selftest(opened, load_backend(opened))
+    if as_json:
+        facts = {"passed": result.passed, **msgspec.to_builtins(result)}
+        click.echo(msgspec.json.encode(facts).decode())
+    else:
+        click.echo(
+            f"{'pass' if result.passed else 'FAIL'}: {result.steps} steps on {result.backend}, greatest difference "
+            f"{result.greatest:g} quantization steps in '{result.tensor}' at step {result.tick} "
+            f"(tolerance {result.tolerance})"
+        )
+    context.exit(0 if result.passed else 1)

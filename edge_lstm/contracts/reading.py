@@ -1,0 +1,63 @@
+"""What comes in: readings, and the reasons for which one is turned away."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+__all__ = ["Reading", "Reject", "RejectReason"]
+
+
+class Reading(msgspec.Struct, frozen=True, gc=False):
+    """One message's worth of samples of one asset, taken at one time.
+
+    Attributes:
+        asset: The machine.
+        time_ns: Time of the samples, nanoseconds since 1970-01-01 UTC.
+        values: Channel to value in the channel's unit; ``None`` is "no value".
+            Channels the model does not know are ignored downstream.
+    """
+
+    asset: str
+    time_ns: int
+    values: dict[str, float | None]
+
+
+class RejectReason(StrEnum):
+    """Why a message or a reading was not used. Names are stable: they are metrics."""
+
+    UNDECODABLE = "undecodable"
+    """The payload is not what the configured format says."""
+    TOO_LARGE = "too_large"
+    """The payload is larger than the configured limit."""
+    BAD_TIME = "bad_time"
+    """The time field is missing, or is not a time."""
+    BAD_TOPIC = "bad_topic"
+    """The topic does not fit the template, or names no asset that may exist."""
+    NO_CHANNEL = "no_channel"
+    """None of the model's channels is in the message."""
+    DUPLICATE = "duplicate"
+    """A frame of this very time was scored already."""
+    LATE = "late"
+    """A newer frame of this asset was scored already."""
+    TOO_MANY_ASSETS = "too_many_assets"
+    """A new asset beyond the configured number."""
+    STALE_RETAINED = "stale_retained"
+    """A retained message from before the subscription, without a time of its own."""
+
+
+class Reject(msgspec.Struct, frozen=True, gc=False):
+    """A message or reading that was turned away; counted, never raised.
+
+    Attributes:
+        reason: The class of fault.
+        asset: The machine, where it is known, else the empty string.
+        detail: One line for people.
+        time_ns: Time of the reading where it is known, else 0.
+    """
+
+    reason: RejectReason
+    asset: str = ""
+    detail: str = ""
+    time_ns: int = 0

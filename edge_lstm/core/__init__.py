@@ -1,0 +1,1 @@
+"""The pure part: values in, values out. No sockets, files, clocks or logging; NumPy only."""

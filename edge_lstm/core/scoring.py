@@ -1,0 +1,75 @@
+"""Residual to score: standardise, smooth, fuse.
+
+Each head's residual is standardised channel by channel with statistics of held-out
+normal data, squared and exponentially smoothed (EWMA, Roberts 1959). A head's score
+is the mean over channels; the frame's score is the mean over heads of
+log1p(head / head's own 99 % quantile), which puts heads of different size on one scale.
+The same code runs in the trainer and on the device.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm.contracts.manifest import Scoring
+
+__all__ = ["Scorer"]
+
+Floats = NDArray[np.float64]
+SMOOTHED_LIMIT = 1e6
+"""A smoothed square cannot exceed this: one wild reading must not mute the rest for hours."""
+
+
+class Scorer:
+    """Scores frames of streams whose smoothing memory lives elsewhere.
+
+    Args:
+        scoring: Heads and their statistics.
+    """
+
+    def __init__(self, scoring: Scoring) -> None:
+        self.heads = scoring.heads
+        self._forecast = np.array([head.kind == "forecast" for head in scoring.heads])
+        kinds = [head.kind for head in scoring.heads]
+        self.reconstruction = kinds.index("reconstruction") if "reconstruction" in kinds else 0
+        self._alpha = np.array([[head.alpha] for head in scoring.heads])  # (heads, 1)
+        self._mean = np.array([head.mean for head in scoring.heads])  # (heads, channels)
+        self._std = np.array([head.std for head in scoring.heads])  # (heads, channels)
+        self._scale = np.array([head.scale for head in scoring.heads])  # (heads,)
+
+    def expectation(self, said: Floats, z: Floats, previous: Floats) -> Floats:
+        """What each head expected of this frame, model units, (heads, channels).
+
+        Args:
+            said: What the heads said at this frame, (heads, channels).
+            z: This frame, (channels,): a forecast says the change from here on.
+            previous: What the forecasts said one frame ago, (heads, channels); replaced
+                in place by what they say of the next frame.
+        """
+        expected = np.where(self._forecast[:, None], previous, said)
+        previous[:] = np.where(self._forecast[:, None], z + said, 0.0)
+        return expected
+
+    def update(self, smoothed: Floats, residual: Floats, *, skip: Floats | NDArray[np.bool_]) -> None:
+        """Take one frame's residuals into the smoothing memory, in place.
+
+        Args:
+            smoothed: Smoothed squares, (heads, channels).
+            residual: This frame's residuals, model units, (heads, channels).
+            skip: True where this frame says nothing, (heads, channels).
+        """
+        square = np.minimum(np.square((residual - self._mean) / self._std), SMOOTHED_LIMIT)
+        smoothed += np.where(skip, 0.0, self._alpha * (square - smoothed))
+
+    def fuse(self, smoothed: Floats) -> tuple[float, Floats]:
+        """The score, and each head's and channel's part of it, (heads, channels), sum = score."""
+        levels = np.log1p(smoothed.mean(axis=1) / self._scale)  # (heads,)
+        score = float(levels.mean())
+        total = smoothed.sum(axis=1, keepdims=True)
+        parts = smoothed / np.where(total > 0, total, 1.0) * (levels[:, None] / len(levels))
+        return score, parts
+
+    def forecasts(self, first: bool) -> NDArray[np.bool_]:
+        """Heads with nothing to say at the first frame of a state, (heads, 1)."""
+        return (self._forecast & first)[:, None]

@@ -1,0 +1,88 @@
+"""The state of every stream, kept as struct of arrays: one row an asset."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm.contracts.manifest import Manifest
+from edge_lstm.core.backend import TensorArray
+from edge_lstm.core.quantize import zero
+from edge_lstm.core.stepper import state_tensors
+from edge_lstm.errors import SnapshotError
+
+__all__ = ["StreamTable"]
+
+_GROWTH = 2
+_SMOOTHED_START = 1.0
+"""A standardised square is 1 on average on normal data: smoothing starts there, not at 0."""
+
+
+class StreamTable:
+    """Arrays of hidden, cell, forecast and smoothing; the first axis is the stream.
+
+    Args:
+        manifest: The bundle's facts: names, widths and zero points of the states.
+        capacity: Rows to begin with; the table doubles when it is full.
+    """
+
+    def __init__(self, manifest: Manifest, *, capacity: int = 4) -> None:
+        heads, channels = len(manifest.scoring.heads), len(manifest.channels)
+        self._states = [pair[0] for pair in state_tensors(manifest)]
+        self._arrays: dict[str, NDArray[np.generic]] = {
+            tensor.name: np.full((capacity, tensor.shape[-1]), zero(tensor), tensor.dtype)
+            for tensor in self._states
+        }
+        self._arrays["forecast"] = np.zeros((capacity, heads, channels))
+        self._arrays["smoothed"] = np.full((capacity, heads, channels), _SMOOTHED_START)
+        self._fresh = {name: array[0].copy() for name, array in self._arrays.items()}
+        self._rows: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        """Number of streams."""
+        return len(self._rows)
+
+    def add(self, asset: str) -> None:
+        """Give an asset a fresh row."""
+        if len(self._rows) == len(self._arrays["smoothed"]):
+            self._arrays = {
+                name: np.concatenate([array, *[self._fresh[name][None]] * (len(array) * (_GROWTH - 1))])
+                for name, array in self._arrays.items()
+            }
+        self._rows[asset] = len(self._rows)
+
+    def reset(self, asset: str) -> None:
+        """Back to a state that has seen nothing."""
+        for name, array in self._arrays.items():
+            array[self._rows[asset]] = self._fresh[name]
+
+    def states(self, asset: str) -> list[TensorArray]:
+        """Views of hidden and cell, in the order of `state_tensors`, each (units,)."""
+        row = self._rows[asset]
+        return [self._arrays[tensor.name][row] for tensor in self._states]
+
+    def view(self, name: str, asset: str) -> NDArray[np.float64]:
+        """View of ``forecast`` or ``smoothed``, (heads, channels)."""
+        view: NDArray[np.float64] = self._arrays[name][self._rows[asset]]  # type: ignore[assignment]
+        return view
+
+    def dump(self, asset: str) -> dict[str, bytes]:
+        """The asset's row as raw bytes."""
+        row = self._rows[asset]
+        return {name: array[row].tobytes() for name, array in self._arrays.items()}
+
+    def load(self, asset: str, dumped: dict[str, bytes]) -> None:
+        """Put back what `dump` gave.
+
+        Raises:
+            SnapshotError: Names or sizes are not this bundle's.
+        """
+        row = self._rows[asset]
+        sizes = {name: array[row].nbytes for name, array in self._arrays.items()}
+        got = {name: len(raw) for name, raw in dumped.items()}
+        if sizes != got:
+            raise SnapshotError(
+                f"saved state of asset '{asset}' does not fit the model", expected=f"{sizes}", got=f"{got}"
+            )
+        for name, array in self._arrays.items():
+            array[row] = np.frombuffer(dumped[name], array.dtype).reshape(array[row].shape)

@@ -1,0 +1,107 @@
+"""Replays the golden vectors: does this board compute what the build machine computed?"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm.bundle import GOLDEN, Bundle
+from edge_lstm.core.backend import Backend
+from edge_lstm.core.quantize import zero
+from edge_lstm.core.stepper import state_tensors
+from edge_lstm.errors import SelfTestError
+
+__all__ = ["SelfTestResult", "golden_run", "selftest", "verify"]
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTestResult:
+    """What came out.
+
+    Attributes:
+        backend: What ran the model.
+        steps: Steps replayed.
+        greatest: Greatest difference to a golden vector, quantization steps.
+        tensor: The output it was found in.
+        tick: The step it was found at.
+        tolerance: Greatest difference that passes, quantization steps.
+    """
+
+    backend: str
+    steps: int
+    greatest: float
+    tensor: str
+    tick: int
+    tolerance: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether this board may run the bundle."""
+        return self.greatest <= self.tolerance
+
+
+def golden_run(bundle: Bundle, backend: Backend, frames: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Step the model from a fresh state through quantized frames.
+
+    Args:
+        bundle: The model's facts.
+        backend: What runs it.
+        frames: Quantized frames, (steps, channels).
+
+    Returns:
+        Output tensor name to (steps, width), states included.
+    """
+    pairs = state_tensors(bundle.manifest)
+    state = [np.full(a.shape[-1], zero(a), a.dtype) for a, _ in pairs]
+    names = [head.output for head in bundle.manifest.scoring.heads]
+    rows: dict[str, list[NDArray[Any]]] = {name: [] for name in (*names, *(b.name for _, b in pairs))}
+    for frame in frames:
+        said = backend.step(frame, state)
+        for name in names:
+            rows[name].append(np.array(said[name]))
+        for (_, out), array in zip(pairs, state, strict=True):
+            rows[out.name].append(array.copy())
+    return {name: np.stack(values) for name, values in rows.items()}
+
+
+def selftest(bundle: Bundle, backend: Backend) -> SelfTestResult:
+    """Replay the golden vectors on this board.
+
+    Raises:
+        SelfTestError: The golden vectors cannot be read.
+    """
+    try:
+        with np.load(io.BytesIO(bundle.read(GOLDEN)), allow_pickle=False) as archive:
+            golden = {name: archive[name] for name in archive.files}
+        frames = golden.pop("frames")
+        got = golden_run(bundle, backend, frames)
+        differences = {name: np.abs(got[name].astype(float) - golden[name].astype(float)) for name in got}
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise SelfTestError(f"golden vectors cannot be replayed: {error}", path=bundle.path) from error
+    worst = max(differences, key=lambda name: float(differences[name].max()))
+    tick = int(differences[worst].max(axis=1).argmax())
+    greatest = float(differences[worst].max())
+    tolerance = bundle.manifest.golden_tolerance
+    return SelfTestResult(backend.name, len(frames), greatest, worst, tick, tolerance)
+
+
+def verify(bundle: Bundle, backend: Backend) -> SelfTestResult:
+    """Replay the golden vectors and refuse the bundle when they do not come out.
+
+    Raises:
+        SelfTestError: This board computes something else than the build machine.
+    """
+    result = selftest(bundle, backend)
+    if not result.passed:
+        raise SelfTestError(
+            f"selftest fails on {result.backend}",
+            path=bundle.path,
+            expected=f"at most {result.tolerance} quantization steps off the golden vectors",
+            got=f"{result.greatest:g} in '{result.tensor}' at step {result.tick}",
+            do="use another runtime version or rebuild the bundle",
+        )
+    return result
