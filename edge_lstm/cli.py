@@ -15,6 +15,7 @@ from edge_lstm.errors import MissingExtraError, OperatorError
 __all__ = ["main", "run_main"]
 
 GROUP = "edge_lstm.commands"
+_EXTRA_OF = {"polars": "history", "tensorflow": "train", "keras": "train", "rich": "train", "amqtt": "demo"}
 
 
 class _Verbs(click.Group):
@@ -76,7 +77,7 @@ def run_main(argv: Sequence[str] | None = None) -> int:
         click.echo(f"edge-lstm: {error}", err=True)
         return 1
     except ModuleNotFoundError as error:
-        if debug:
+        if debug or _extra(error) is None:
             raise
         click.echo(f"edge-lstm: {_missing(error)}", err=True)
         return 1
@@ -87,8 +88,12 @@ def run_main(argv: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _extra(error: ModuleNotFoundError) -> str | None:
+    """The extra that brings a missing package, or None when it is not one of those."""
+    return _EXTRA_OF.get((error.name or "").split(".")[0])
+
+
 def _missing(error: ModuleNotFoundError) -> MissingExtraError:
-    extra = {"amqtt": "demo", "polars": "history"}.get((error.name or "").split(".")[0], "train")
     return MissingExtraError(
-        f"this command needs the package '{error.name}'", do=f"pip install 'edge-lstm[{extra}]'"
+        f"this command needs the package '{error.name}'", do=f"pip install 'edge-lstm[{_extra(error)}]'"
     )

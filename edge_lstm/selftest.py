@@ -57,7 +57,7 @@ def golden_run(bundle: Bundle, backend: Backend, frames: NDArray[Any]) -> dict[s
     """
     pairs = state_tensors(bundle.manifest)
     state = [np.full(a.shape[-1], zero(a), a.dtype) for a, _ in pairs]
-    names = [head.output for head in bundle.manifest.scoring.heads]
+    names = [head.output for head in bundle.manifest.scoring.heads if head.output]
     rows: dict[str, list[NDArray[Any]]] = {name: [] for name in (*names, *(b.name for _, b in pairs))}
     for frame in frames:
         said = backend.step(frame, state)

@@ -13,6 +13,7 @@ from edge_lstm.contracts.manifest import Tensor
 from edge_lstm.core.backend import TensorArray
 from edge_lstm.core.stepper import state_tensors
 from edge_lstm.errors import BackendError, BundleError
+from edge_lstm.quiet import quiet_stderr
 
 __all__ = ["LiteRtBackend"]
 
@@ -35,9 +36,10 @@ class LiteRtBackend:
         factory, self.name = _interpreter_class()
         manifest = bundle.manifest
         try:
-            # One thread: a step takes microseconds, waking a pool takes longer.
-            self._interpreter = factory(model_content=bundle.read(model), num_threads=1)
-            self._interpreter.allocate_tensors()
+            with quiet_stderr():  # "INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
+                # One thread: a step takes microseconds, waking a pool takes longer.
+                self._interpreter = factory(model_content=bundle.read(model), num_threads=1)
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise BackendError(
                 f"{self.name} refuses the model of {bundle.path}: {' '.join(str(error).split())}",
@@ -49,7 +51,7 @@ class LiteRtBackend:
         index_out = {t.name: _index(bundle, found_out, t) for t in manifest.outputs}
         self._frame = index_in[manifest.input]
         self._states = [(index_in[a.name], index_out[b.name]) for a, b in state_tensors(manifest)]
-        self._heads = {head.output: index_out[head.output] for head in manifest.scoring.heads}
+        self._heads = {head.output: index_out[head.output] for head in manifest.scoring.heads if head.output}
 
     def step(self, frame: TensorArray, state: Sequence[TensorArray]) -> Mapping[str, TensorArray]:
         """Advance one stream by one frame; see `edge_lstm.core.backend.Backend.step`."""

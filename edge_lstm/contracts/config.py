@@ -14,7 +14,15 @@ from msgspec import Meta
 from edge_lstm.contracts.alarm import AlarmOverrides
 from edge_lstm.times import TimeFormat
 
-__all__ = ["DeviceConfig", "InputConfig", "LogLevel", "MqttConfig", "PublishConfig", "SnapshotConfig", "TlsConfig"]
+__all__ = [
+    "DeviceConfig",
+    "InputConfig",
+    "LogLevel",
+    "MqttConfig",
+    "PublishConfig",
+    "SnapshotConfig",
+    "TlsConfig",
+]
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 

@@ -107,15 +107,19 @@ class Head(msgspec.Struct, frozen=True):
     Attributes:
         kind: ``reconstruction``: the output says this frame, in model units.
             ``forecast``: the output says the change to the next frame, in model units.
-        output: Name of the output tensor.
-        alpha: Weight of the newest frame in the exponential smoothing, 0 to 1.
-        mean: Residual mean a channel on held-out normal data, model units.
-        std: Residual standard deviation a channel, floor included, model units.
+            ``level``: no output; the channel's centre is what is expected.
+        output: Name of the output tensor, empty for ``level``.
+        pre_alpha: Weight of the newest residual in the smoothing before squaring, 0 to 1;
+            1 is none. It brings small but lasting deviations out of the noise.
+        alpha: Weight of the newest square in the smoothing after squaring, 0 to 1.
+        mean: Mean of the smoothed residual a channel on held-out normal data, model units.
+        std: Standard deviation of it a channel, floor included, model units.
         scale: 99 % quantile of this head's smoothed score on held-out normal data.
     """
 
-    kind: Literal["reconstruction", "forecast"]
+    kind: Literal["reconstruction", "forecast", "level"]
     output: str
+    pre_alpha: float
     alpha: float
     mean: tuple[float, ...]
     std: tuple[float, ...]

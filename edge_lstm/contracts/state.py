@@ -23,6 +23,7 @@ class AlignMemory(msgspec.Struct):
         tick: Tick of the next frame.
         values: Channel index to the value last seen, channel units.
         missing: Frames in a row without a value, a number a channel.
+        impossible: Channel index to value, of the newest frame's values outside their range.
         pending: Channel index to value of the frame still waiting for channels;
             null is a channel that said it had no value.
         pending_start_ns: Time of the first reading of that frame.
@@ -33,6 +34,7 @@ class AlignMemory(msgspec.Struct):
     last_time_ns: int | None = None
     tick: int = 0
     values: dict[int, float] = {}
+    impossible: dict[int, float] = {}
     pending: dict[int, float | None] = {}
     pending_start_ns: int = 0
     pending_time_ns: int = 0

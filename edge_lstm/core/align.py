@@ -8,6 +8,7 @@ frame is whole, or until a channel repeats or time has moved on by a period.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from edge_lstm.contracts.frame import Frame, QualityEvent, QualityReason
@@ -30,6 +31,11 @@ class Aligner:
 
     def __init__(self, channels: Sequence[Channel], grid: Grid, *, centre: Sequence[float]) -> None:
         self._index = {channel.name: i for i, channel in enumerate(channels)}
+        self._ranges = {
+            i: (-math.inf if c.valid_min is None else c.valid_min, math.inf if c.valid_max is None else c.valid_max)
+            for i, c in enumerate(channels)
+            if c.valid_min is not None or c.valid_max is not None
+        }
         self._centre = tuple(centre)
         self._period_ns = round(grid.period_s * NS)
         self._gap_ns = round(grid.gap_after_s * NS)
@@ -103,15 +109,23 @@ class Aligner:
         yield frame
 
     def _frame(self, memory: AlignMemory, asset: str) -> Frame:
+        """The pending frame; a channel without a possible value keeps its last one and is masked."""
+        memory.impossible = self._impossible(memory.pending)
         values, masked = [], []
         for channel, centre in enumerate(self._centre):
             value = memory.pending.get(channel)
-            masked.append(value is None)
-            if value is None:
-                memory.missing[channel] += 1
-                value = memory.values.get(channel, centre)
-            else:
-                memory.missing[channel] = 0
+            memory.missing[channel] = memory.missing[channel] + 1 if value is None else 0
+            usable = value is not None and channel not in memory.impossible
+            if usable and value is not None:
                 memory.values[channel] = value
-            values.append(value)
+            masked.append(not usable)
+            values.append(memory.values.get(channel, centre))
         return Frame(asset, memory.tick, memory.pending_time_ns, tuple(values), tuple(masked))
+
+    def _impossible(self, pending: dict[int, float | None]) -> dict[int, float]:
+        found = {}
+        for channel, (low, high) in self._ranges.items():
+            value = pending.get(channel)
+            if value is not None and not low <= value <= high:
+                found[channel] = value
+        return found

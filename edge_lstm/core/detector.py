@@ -76,6 +76,7 @@ class Detector:
         replayed: bool = False,
     ) -> None:
         alarm = alarm or AlarmOverrides()
+        self.channels = manifest.channels
         self._sha256, self._max_assets = sha256, max_assets
         self._warm_up = manifest.grid.warm_up
         self._update_every_ns = round(alarm.update_every_s * NS)
@@ -176,11 +177,10 @@ class Detector:
                 stream.reset_reason = "gap"
             yield item
             return
-        frame, faults = self._gate.check(item, missing=stream.align.missing, faults=stream.faults)
-        yield from faults
-        score, transition = self._score(stream, frame)
+        yield from self._gate.check(item, stream.align, stream.faults)
+        score, transition = self._score(stream, item)
         yield score
-        alert = self._alert(stream, frame, score, transition)
+        alert = self._alert(stream, item, score, transition)
         if alert is not None:
             yield alert
 
@@ -195,8 +195,8 @@ class Detector:
         z = scaling.forward(frame.values)  # (channels,)
         said = self._stepper.step(z, self._table.states(asset))
         expected = self._scorer.expectation(said, z, self._table.view("forecast", asset))
-        skip = self._scorer.forecasts(first) | np.asarray(frame.masked)
-        self._scorer.update(smoothed, z - expected, skip=skip)
+        skip = self._scorer.silent(first) | np.asarray(frame.masked)
+        self._scorer.update(self._table.view("bias", asset), smoothed, z - expected, skip=skip)
         value, parts = self._scorer.fuse(smoothed)
         warming = frame.tick < self._warm_up
         transition = self._rule.step(stream.alarm, value, warming=warming)

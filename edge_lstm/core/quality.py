@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from edge_lstm.contracts.frame import Frame, QualityEvent, QualityReason
 from edge_lstm.contracts.manifest import Channel
+from edge_lstm.contracts.state import AlignMemory
 
 __all__ = ["QualityGate"]
 
 
 class QualityGate:
-    """Masks what cannot be true and says when a fault of the input begins and ends.
+    """Says when a fault of the input begins and ends; what is faulty was masked by the aligner.
 
     Args:
         channels: The model's channels with their valid ranges.
@@ -21,55 +22,33 @@ class QualityGate:
     def __init__(self, channels: Sequence[Channel], *, hold_frames: int) -> None:
         self._channels = tuple(channels)
         self._hold = hold_frames
-        self._ranged = any(c.valid_min is not None or c.valid_max is not None for c in channels)
 
-    def check(
-        self, frame: Frame, *, missing: Sequence[int], faults: set[str]
-    ) -> tuple[Frame, list[QualityEvent]]:
-        """The frame with impossible values masked, and the faults that began or ended.
+    def check(self, frame: Frame, memory: AlignMemory, faults: set[str]) -> Iterator[QualityEvent]:
+        """The faults that began or ended with a frame.
 
         Args:
             frame: A frame as aligned.
-            missing: Frames in a row without a value, a number a channel.
+            memory: The aligner's memory right after it.
             faults: Active faults, ``reason/channel``; updated in place.
         """
-        bad = self._out_of_range(frame) if self._ranged else ()
-        if not (bad or faults or any(missing)):
-            return frame, []
-        if bad:
-            masked = tuple(m or i in bad for i, m in enumerate(frame.masked))
-            frame = Frame(frame.asset, frame.tick, frame.time_ns, frame.values, masked)
-        return frame, list(self._changes(frame, missing, set(bad), faults))
-
-    def _out_of_range(self, frame: Frame) -> tuple[int, ...]:
-        return tuple(
-            i
-            for i, (channel, value, masked) in enumerate(
-                zip(self._channels, frame.values, frame.masked, strict=True)
-            )
-            if not masked
-            and (
-                (channel.valid_min is not None and value < channel.valid_min)
-                or (channel.valid_max is not None and value > channel.valid_max)
-            )
-        )
-
-    def _changes(
-        self, frame: Frame, missing: Sequence[int], bad: set[int], faults: set[str]
-    ) -> Iterator[QualityEvent]:
+        if not (faults or memory.impossible or any(memory.missing)):
+            return
         for i, channel in enumerate(self._channels):
-            low, high = channel.valid_min, channel.valid_max
-            said = f"{channel.name} reads {frame.values[i]:g} {channel.unit}".rstrip()
             now = {
-                QualityReason.MISSING: (missing[i] > self._hold, f"no value for {missing[i]} frames"),
-                QualityReason.OUT_OF_RANGE: (i in bad, f"{said}, valid is {low} to {high}"),
+                QualityReason.MISSING: memory.missing[i] > self._hold,
+                QualityReason.OUT_OF_RANGE: i in memory.impossible,
             }
-            for reason, (active, detail) in now.items():
+            for reason, active in now.items():
                 key = f"{reason}/{channel.name}"
                 if active == (key in faults):
                     continue
                 (faults.add if active else faults.discard)(key)
-                yield QualityEvent(
-                    frame.asset, frame.time_ns, reason, active, channel.name, detail if active else "over"
-                )
+                detail = self._detail(reason, i, memory) if active else "over"
+                yield QualityEvent(frame.asset, frame.time_ns, reason, active, channel.name, detail)
 
+    def _detail(self, reason: QualityReason, i: int, memory: AlignMemory) -> str:
+        channel = self._channels[i]
+        if reason is QualityReason.MISSING:
+            return f"no value for {memory.missing[i]} frames"
+        reads = f"{channel.name} reads {memory.impossible[i]:g} {channel.unit}".rstrip()
+        return f"{reads}, valid is {channel.valid_min} to {channel.valid_max}"

@@ -1,7 +1,7 @@
 """Residual to score: standardise, smooth, fuse.
 
-Each head's residual is standardised channel by channel with statistics of held-out
-normal data, squared and exponentially smoothed (EWMA, Roberts 1959). A head's score
+Each head's residual is exponentially smoothed (EWMA, Roberts 1959), standardised channel by
+channel with statistics of held-out normal data, squared and smoothed again. A head's score
 is the mean over channels; the frame's score is the mean over heads of
 log1p(head / head's own 99 % quantile), which puts heads of different size on one scale.
 The same code runs in the trainer and on the device.
@@ -33,6 +33,7 @@ class Scorer:
         self._forecast = np.array([head.kind == "forecast" for head in scoring.heads])
         kinds = [head.kind for head in scoring.heads]
         self.reconstruction = kinds.index("reconstruction") if "reconstruction" in kinds else 0
+        self._pre_alpha = np.array([[head.pre_alpha] for head in scoring.heads])  # (heads, 1)
         self._alpha = np.array([[head.alpha] for head in scoring.heads])  # (heads, 1)
         self._mean = np.array([head.mean for head in scoring.heads])  # (heads, channels)
         self._std = np.array([head.std for head in scoring.heads])  # (heads, channels)
@@ -51,15 +52,19 @@ class Scorer:
         previous[:] = np.where(self._forecast[:, None], z + said, 0.0)
         return expected
 
-    def update(self, smoothed: Floats, residual: Floats, *, skip: Floats | NDArray[np.bool_]) -> None:
+    def update(
+        self, bias: Floats, smoothed: Floats, residual: Floats, *, skip: NDArray[np.bool_]
+    ) -> None:
         """Take one frame's residuals into the smoothing memory, in place.
 
         Args:
+            bias: Smoothed residuals, model units, (heads, channels).
             smoothed: Smoothed squares, (heads, channels).
             residual: This frame's residuals, model units, (heads, channels).
             skip: True where this frame says nothing, (heads, channels).
         """
-        square = np.minimum(np.square((residual - self._mean) / self._std), SMOOTHED_LIMIT)
+        bias += np.where(skip, 0.0, self._pre_alpha * (residual - bias))
+        square = np.minimum(np.square((bias - self._mean) / self._std), SMOOTHED_LIMIT)
         smoothed += np.where(skip, 0.0, self._alpha * (square - smoothed))
 
     def fuse(self, smoothed: Floats) -> tuple[float, Floats]:
@@ -70,6 +75,6 @@ class Scorer:
         parts = smoothed / np.where(total > 0, total, 1.0) * (levels[:, None] / len(levels))
         return score, parts
 
-    def forecasts(self, first: bool) -> NDArray[np.bool_]:
+    def silent(self, first: bool) -> NDArray[np.bool_]:
         """Heads with nothing to say at the first frame of a state, (heads, 1)."""
         return (self._forecast & first)[:, None]

@@ -39,7 +39,7 @@ class Stepper:
         outputs = {tensor.name: tensor for tensor in manifest.outputs}
         self._backend = backend
         self._input = next(t for t in manifest.inputs if t.name == manifest.input)
-        self._heads = [outputs[head.output] for head in manifest.scoring.heads]
+        self._heads = [outputs.get(head.output) for head in manifest.scoring.heads]
 
     def step(self, z: Floats, state: Sequence[TensorArray]) -> Floats:
         """Advance one stream by one frame.
@@ -49,7 +49,11 @@ class Stepper:
             state: The stream's state arrays; replaced in place.
 
         Returns:
-            What each head says, model units, (heads, channels).
+            What each head says, model units, (heads, channels); 0 for a head without output.
         """
         said = self._backend.step(quantize(z, self._input), state)
-        return np.stack([dequantize(said[head.name], head) for head in self._heads])
+        out = np.zeros((len(self._heads), len(z)))
+        for row, head in zip(out, self._heads, strict=True):
+            if head is not None:
+                row[:] = dequantize(said[head.name], head)
+        return out

@@ -19,7 +19,7 @@ _SMOOTHED_START = 1.0
 
 
 class StreamTable:
-    """Arrays of hidden, cell, forecast and smoothing; the first axis is the stream.
+    """Arrays of hidden, cell, forecasts and smoothing; the first axis is the stream.
 
     Args:
         manifest: The bundle's facts: names, widths and zero points of the states.
@@ -34,6 +34,8 @@ class StreamTable:
             for tensor in self._states
         }
         self._arrays["forecast"] = np.zeros((capacity, heads, channels))
+        usual = np.array([head.mean for head in manifest.scoring.heads])
+        self._arrays["bias"] = np.repeat(usual[None], capacity, axis=0)
         self._arrays["smoothed"] = np.full((capacity, heads, channels), _SMOOTHED_START)
         self._fresh = {name: array[0].copy() for name, array in self._arrays.items()}
         self._rows: dict[str, int] = {}
@@ -62,7 +64,7 @@ class StreamTable:
         return [self._arrays[tensor.name][row] for tensor in self._states]
 
     def view(self, name: str, asset: str) -> NDArray[np.float64]:
-        """View of ``forecast`` or ``smoothed``, (heads, channels)."""
+        """View of ``forecast``, ``bias`` or ``smoothed``, (heads, channels)."""
         view: NDArray[np.float64] = self._arrays[name][self._rows[asset]]  # type: ignore[assignment]
         return view
 

@@ -1,0 +1,194 @@
+"""What types cannot say about a configuration: topics, names, keys that go together. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+
+from edge_lstm.contracts.config import DeviceConfig, InputConfig, MqttConfig
+from edge_lstm.topics import Template, check_name, overlap
+
+__all__ = ["Problem", "problems"]
+
+_OWN = (
+    "availability",
+    "health",
+    "model",
+    "+/score",
+    "+/alert",
+    "+/quality",
+    "+/alarm/+",
+    "+/cmd/+",
+    "+/cmd/+/result",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault: the key's path, and the parts of a `ConfigError`."""
+
+    path: tuple[str | int, ...]
+    what: str
+    expected: str | None = None
+    got: str | None = None
+    do: str | None = None
+
+
+def problems(config: DeviceConfig) -> Iterator[Problem]:
+    """Every fault, in the order of the keys."""
+    yield from _name(("node",), config.node)
+    if not config.bundle:
+        yield Problem(("bundle",), "is empty", expected="the path of a bundle")
+    yield from _mqtt(config.mqtt)
+    for number, source in enumerate(config.inputs):
+        yield from _input(number, source, config)
+    yield from _overlaps(config.inputs)
+    yield from _alarm(config)
+
+
+def _name(path: tuple[str | int, ...], name: str) -> Iterator[Problem]:
+    if why := check_name(name):
+        yield Problem(
+            path, "cannot be one level of a topic", got=f"{name!r}", expected="another name", do=why
+        )
+
+
+def _mqtt(mqtt: MqttConfig) -> Iterator[Problem]:
+    if not mqtt.host:
+        yield Problem(("mqtt", "host"), "is empty", expected="a name or an address")
+    for level in mqtt.base.split("/"):
+        yield from _name(("mqtt", "base"), level)
+    if mqtt.base.startswith("$"):
+        yield Problem(("mqtt", "base"), "topics that begin with $ belong to the broker", got=f"'{mqtt.base}'")
+    if mqtt.client_id is not None and not (mqtt.client_id and mqtt.client_id.isprintable()):
+        yield Problem(("mqtt", "client_id"), "is not a name", expected="printable characters, or null")
+    if mqtt.password_file is not None and mqtt.username is None:
+        yield Problem(("mqtt", "username"), "a password needs a user name", expected="mqtt.username")
+    tls = mqtt.tls
+    if tls is not None and (tls.cert_file is None) != (tls.key_file is None):
+        lacks = "cert_file" if tls.cert_file is None else "key_file"
+        yield Problem(
+            ("mqtt", "tls", lacks), "certificate and key belong together", expected="both or neither"
+        )
+
+
+def _input(number: int, source: InputConfig, config: DeviceConfig) -> Iterator[Problem]:
+    here = ("inputs", number)
+    try:
+        template = Template.parse(source.topic)
+    except ValueError as error:
+        got = f"'{source.topic}'" if source.topic.isprintable() else "unprintable text"
+        yield Problem((*here, "topic"), f"not a topic template: {error}", got=got)
+        return
+    for own in _OWN:
+        if overlap(template.filter, f"{config.root}/{own}"):
+            yield Problem(
+                (*here, "topic"),
+                "would read what this daemon publishes itself",
+                got=f"'{source.topic}', which meets '{config.root}/{own}'",
+                do="narrow the topic or change mqtt.base",
+            )
+            return
+    yield from _asset(here, source, template)
+    yield from _channel(here, source, template)
+    yield from _fields(here, source)
+
+
+def _asset(here: tuple[str | int, ...], source: InputConfig, template: Template) -> Iterator[Problem]:
+    if template.has("asset") == (source.asset is not None):
+        got = "both" if source.asset is not None else "neither"
+        yield Problem(
+            (*here, "topic"),
+            "does not say which machine it is",
+            expected="{asset} in the topic, or the key asset",
+            got=got,
+        )
+    if source.asset is not None:
+        yield from _name((*here, "asset"), source.asset)
+
+
+def _channel(here: tuple[str | int, ...], source: InputConfig, template: Template) -> Iterator[Problem]:
+    if source.format == "json":
+        if template.has("channel") or source.channel is not None:
+            yield Problem(
+                (*here, "format"),
+                "with format json the channels are in the payload",
+                expected="format value for one value a message",
+                got="a channel in the topic or as a key",
+            )
+    elif template.has("channel") == (source.channel is not None):
+        got = "both" if source.channel is not None else "neither"
+        yield Problem(
+            (*here, "topic"),
+            "does not say which channel it is",
+            expected="{channel} in the topic, or the key channel",
+            got=got,
+        )
+    twice = sorted(
+        name for name in set(source.channels.values()) if list(source.channels.values()).count(name) > 1
+    )
+    if twice:
+        yield Problem((*here, "channels"), f"two names stand for channel '{twice[0]}'", expected="one")
+    if "" in source.channels or "" in source.channels.values() or source.channel == "":
+        yield Problem((*here, "channels" if source.channel != "" else "channel"), "a name is empty")
+
+
+def _fields(here: tuple[str | int, ...], source: InputConfig) -> Iterator[Problem]:
+    if source.format == "json" and source.value_field is not None:
+        yield Problem(
+            (*here, "value_field"), "belongs to format value", expected="values_field for format json"
+        )
+    if source.format == "value" and source.values_field is not None:
+        yield Problem(
+            (*here, "values_field"), "belongs to format json", expected="value_field for format value"
+        )
+    if source.format == "value" and source.time_field is not None and source.value_field is None:
+        yield Problem((*here, "time_field"), "a plain number has no time", expected="value_field as well")
+    if source.time_format != "auto" and source.time_field is None:
+        yield Problem(
+            (*here, "time_format"), "says the form of a time that is not read", expected="time_field"
+        )
+    for key in ("time_field", "values_field", "value_field"):
+        path = getattr(source, key)
+        if path is not None and "" in path.split("."):
+            yield Problem((*here, key), "is not a name or dotted path", got=f"'{path}'")
+
+
+def _filter(source: InputConfig) -> str:
+    """The input's topic filter; one that cannot be read is told apart elsewhere and overlaps nothing."""
+    try:
+        return Template.parse(source.topic).filter
+    except ValueError:
+        return f"\0{source.topic}"
+
+
+def _overlaps(inputs: tuple[InputConfig, ...]) -> Iterator[Problem]:
+    """Overlapping subscriptions: a broker may deliver such a message once or twice (MQTT 5, 3.3.4)."""
+    for (_, one), (number, other) in combinations(enumerate(inputs), 2):
+        if overlap(_filter(one), _filter(other)):
+            yield Problem(
+                ("inputs", number, "topic"),
+                "overlaps with another input, so a reading could come twice",
+                expected="topics of which at most one matches a message",
+                got=f"'{other.topic}' and '{one.topic}'",
+            )
+
+
+def _alarm(config: DeviceConfig) -> Iterator[Problem]:
+    alarm = config.alarm
+    if alarm.threshold is not None and not 0 < alarm.threshold < float("inf"):
+        yield Problem(
+            ("alarm", "threshold"), "is not a level", expected="a number above 0", got=f"{alarm.threshold}"
+        )
+    if alarm.close_ratio is not None and not 0 < alarm.close_ratio <= 1:
+        yield Problem(
+            ("alarm", "close_ratio"), "wrong value", expected="above 0, at most 1", got=f"{alarm.close_ratio}"
+        )
+    for key, least in (("open_after", 1), ("close_after", 1), ("refractory", 0)):
+        value = getattr(alarm, key)
+        if value is not None and value < least:
+            yield Problem(("alarm", key), "wrong value", expected=f"{least} frames or more", got=f"{value}")
+    if not 0 <= alarm.update_every_s < float("inf"):
+        got = f"{alarm.update_every_s}"
+        yield Problem(("alarm", "update_every_s"), "wrong value", expected="0 seconds or more", got=got)

@@ -1,0 +1,153 @@
+"""Puts a daemon together: configuration to state folder, bundle, backend, transport and loop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Iterator, MutableMapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import msgspec
+
+from edge_lstm import __version__
+from edge_lstm.backends import load_backend
+from edge_lstm.bundle import Bundle, open_bundle
+from edge_lstm.clock import ArrivalClock, Clock, SystemClock
+from edge_lstm.contracts.alarm import AlarmOverrides
+from edge_lstm.contracts.config import DeviceConfig
+from edge_lstm.core.backend import Backend
+from edge_lstm.core.detector import Detector
+from edge_lstm.engine import Engine
+from edge_lstm.io.health import HealthModel
+from edge_lstm.io.mqtt import MqttTransport
+from edge_lstm.io.outbox import Outbox
+from edge_lstm.io.settings import mqtt_settings
+from edge_lstm.io.snapshot import StateDir
+from edge_lstm.io.systemd import Notifier
+from edge_lstm.io.transport import Subscription
+from edge_lstm.logs import event
+from edge_lstm.loop import Loop, Parts, Stop
+from edge_lstm.restore import restore
+from edge_lstm.selftest import verify
+from edge_lstm.topics import Template
+
+__all__ = ["make_engine", "serve"]
+
+log = logging.getLogger(__name__)
+
+
+def serve(config: DeviceConfig, *, environ: MutableMapping[str, str]) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Nothing is read from the broker before the bundle is verified and its golden vectors
+    have come out on this board.
+
+    Args:
+        config: The site.
+        environ: Where systemd's variables are; they are taken out.
+
+    Raises:
+        OperatorError: It cannot begin: state folder, bundle, backend, or a file that the
+            configuration names.
+    """
+    notifier = Notifier.from_environment(environ)
+    stop, clock = Stop(), SystemClock()
+    with _signals(stop), closing(StateDir(Path(config.state_dir))) as state:
+        notifier.status("verifying the bundle")
+        bundle = open_bundle(config.bundle)
+        backend = load_backend(bundle)
+        result = verify(bundle, backend)
+        log.info(
+            event("bundle.verified", path=bundle.path, sha256=bundle.sha256[:16], off_by=result.greatest)
+        )
+        _tell_start(config, bundle, backend)
+        parts = _assemble(config, bundle, backend, state=state, notifier=notifier, stop=stop, clock=clock)
+        Loop(parts).run()
+
+
+def make_engine(config: DeviceConfig, bundle: Bundle, backend: Backend, *, clock: Clock) -> Engine:
+    """An engine that has seen nothing."""
+    detector = Detector(
+        bundle.manifest,
+        backend,
+        sha256=bundle.sha256,
+        node=config.node,
+        alarm=config.alarm,
+        max_assets=config.max_assets,
+    )
+    return Engine(config, detector, manifest=bundle.manifest, clock=clock)
+
+
+def _assemble(
+    config: DeviceConfig,
+    bundle: Bundle,
+    backend: Backend,
+    *,
+    state: StateDir,
+    notifier: Notifier,
+    stop: Stop,
+    clock: Clock,
+) -> Parts:
+    settings = mqtt_settings(config)
+    begin = restore(
+        state, lambda: make_engine(config, bundle, backend, clock=clock), sha256=bundle.sha256, clock=clock
+    )
+    outbox = Outbox(limit=max(2000, 4 * config.max_assets))
+    outbox.add(begin.pending)
+    subscriptions = tuple(Subscription(Template.parse(i.topic).filter, i.qos) for i in config.inputs)
+    filters = tuple(subscription.filter for subscription in subscriptions)
+    obsolete = tuple(known for known in begin.filters if known not in filters)
+    transport = MqttTransport(
+        settings, subscriptions=subscriptions, obsolete=obsolete, clock=ArrivalClock(clock)
+    )
+    manifest = bundle.manifest
+    return Parts(
+        config=config,
+        engine=begin.engine,
+        transport=transport,
+        state=state,
+        outbox=outbox,
+        notifier=notifier,
+        clock=clock,
+        stop=stop,
+        model=HealthModel(manifest.id, manifest.version, bundle.sha256),
+        backend=backend.name,
+        farewell=settings.will,
+        filters=filters,
+        obsolete=obsolete,
+        reset_reason=begin.reset_reason,
+    )
+
+
+def _tell_start(config: DeviceConfig, bundle: Bundle, backend: Backend) -> None:
+    manifest = bundle.manifest
+    log.info(
+        event(
+            "daemon.starting",
+            version=__version__,
+            node=config.node,
+            model=f"{manifest.id}/{manifest.version}",
+            backend=backend.name,
+            channels=",".join(channel.name for channel in manifest.channels),
+        )
+    )
+    own, standard = msgspec.to_builtins(config.alarm), msgspec.to_builtins(AlarmOverrides())
+    overridden = {key: value for key, value in own.items() if value != standard[key]}
+    if overridden:
+        log.warning(event("alarm.overridden", **overridden))
+
+
+@contextmanager
+def _signals(stop: Stop) -> Iterator[None]:
+    """SIGTERM and SIGINT ask the loop to end; afterwards they mean what they meant before."""
+
+    def ask(_number: int, _frame: object) -> None:
+        stop.request()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,55 @@
+"""Topics to inputs: whose reading is it, and who can read it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from edge_lstm.codecs import Codec, make_codec
+from edge_lstm.contracts.config import InputConfig
+from edge_lstm.topics import Template, check_name
+
+__all__ = ["Route", "Router"]
+
+_REMEMBERED = 10_000
+
+
+class Route(NamedTuple):
+    """What a topic says: codec, asset and channel (empty when the payload has the channels)."""
+
+    codec: Codec
+    asset: str
+    channel: str
+
+
+class Router:
+    """Finds the input of a topic; answers are remembered, because topics repeat for ever.
+
+    Args:
+        inputs: The configured inputs, which do not overlap.
+    """
+
+    def __init__(self, inputs: Sequence[InputConfig]) -> None:
+        self._inputs = [(Template.parse(source.topic), source, make_codec(source)) for source in inputs]
+        self._known: dict[str, Route | str] = {}
+
+    def route(self, topic: str) -> Route | str:
+        """The route of a topic, or in one line why it has none."""
+        known = self._known.get(topic)
+        if known is None:
+            if len(self._known) >= _REMEMBERED:  # somebody invents topics
+                self._known.clear()
+            known = self._known[topic] = self._find(topic)
+        return known
+
+    def _find(self, topic: str) -> Route | str:
+        for template, source, codec in self._inputs:
+            found = template.match(topic)
+            if found is None:
+                continue
+            asset = source.asset or found.get("asset", "")
+            channel = source.channel or found.get("channel", "")
+            if why := check_name(asset):
+                return f"asset {asset!r} in topic {topic!r} cannot be used: {why}"
+            return Route(codec, asset, channel)
+        return f"topic {topic!r} matches no input"

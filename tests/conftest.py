@@ -1,0 +1,54 @@
+"""What every test may use: the recordings, a real bundle, a manual clock's worth of nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SHARED_DATA = ROOT.parent / "shared" / "data"
+IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+
+
+def need(what: str, present: object, how: str) -> None:
+    """Skip with a loud reason on a developer's machine; fail in CI."""
+    if present:
+        return
+    if IN_CI:
+        pytest.fail(f"{what} is absent in CI: {how}")
+    pytest.skip(f"{what} is absent: {how}")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real recordings beside the checkout."""
+    need("../shared/data", SHARED_DATA.is_dir(), "put the recordings of its README beside the checkout")
+    return SHARED_DATA
+
+
+def train(history: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run `edge-lstm train` as a user would."""
+    command = [sys.executable, "-m", "edge_lstm", "train", str(history), "--out", str(out), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)  # noqa: S603
+
+
+@pytest.fixture(scope="session")
+def tiny_history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """1,500 readings of a simulated pump, without faults."""
+    out = tmp_path_factory.mktemp("history") / "pump.csv"
+    command = [sys.executable, "-m", "edge_lstm", "simulate", "--history", "1500", "--out", str(out)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)  # noqa: S603
+    return out
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_history: Path) -> Path:
+    """A real, small bundle, trained once a session on a simulated pump."""
+    out = tmp_path_factory.mktemp("bundle") / "tiny.elb"
+    done = train(tiny_history, out, "--updates", "120")
+    assert done.returncode == 0, done.stderr
+    return out
