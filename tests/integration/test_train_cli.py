@@ -1,0 +1,220 @@
+"""`edge-lstm train`, `inspect`, `selftest` and `replay`, run as a user runs them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from edge_lstm.bundle import open_bundle
+
+pytestmark = [pytest.mark.train, pytest.mark.timeout(280)]
+
+
+def edge_lstm(*args: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    return subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "edge_lstm", *map(str, args)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+        env={**os.environ, **env},
+    )
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The error of a failed command: exit code 1 and exactly one line of ours, no traceback."""
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("edge-lstm: ")]
+    assert 1 == len(lines), done.stderr
+    return lines[0]
+
+
+def rows(count: int, row: Callable[[int], list[object]]) -> list[list[object]]:
+    """A table of readings, its header first."""
+    return [["time", "flow", "pressure"], *([1_772_366_400 + i, *row(i)] for i in range(count))]
+
+
+def write(path: Path, table: list[list[object]]) -> Path:
+    """Write a table as CSV."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(table)
+    return path
+
+
+BAD: dict[str, tuple[list[list[object]] | bytes, str]] = {
+    "empty file": (b"", "empty"),
+    "no numeric column": ([["time", "name"], *([1_772_366_400 + i, f"state {i % 3}"] for i in range(100))], "numeric"),
+    "one row": (rows(1, lambda i: [1.0, 2.0]), "row"),
+    "constant channel": (rows(200, lambda i: [i % 7, 4.0]), "--ignore pressure"),
+    "text in a number column": (rows(200, lambda i: [i % 7, "high" if i == 41 else i % 5]), "row 42"),
+    "NaN run": (rows(200, lambda i: [i % 7, "" if 50 <= i < 120 else i % 5]), "pressure"),
+    "all-missing channel": (rows(200, lambda i: [i % 7, ""]), "pressure"),
+    "not CSV": (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" * 50, "CSV"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_history_ends_in_one_line_and_no_bundle(tmp_path: Path, case: str) -> None:
+    """Exit code 1, the file named, and nothing half-written."""
+    content, says = BAD[case]
+    path = tmp_path / "history.csv"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        write(path, content)
+    said = one_line(edge_lstm("train", path, "--out", tmp_path / "m.elb"))
+
+    assert "history.csv" in said
+    assert says in said
+    assert [path] == list(tmp_path.iterdir())
+
+
+def test_wrong_time_column_names_the_nearest(tmp_path: Path) -> None:
+    """A misspelt column is answered with the one that was meant."""
+    path = write(tmp_path / "history.csv", rows(200, lambda i: [i % 7, i % 5]))
+    said = one_line(edge_lstm("train", path, "--out", tmp_path / "m.elb", "--time-column", "tmie"))
+
+    assert "'time'" in said
+
+
+def test_mixed_time_zones_are_refused_with_their_row(tmp_path: Path) -> None:
+    """Times with two offsets could be an hour apart without anyone noticing."""
+    table = rows(200, lambda i: [i % 7, i % 5])
+    for i, row in enumerate(table[1:]):
+        row[0] = f"2026-03-01T{10 + i // 60:02d}:{i % 60:02d}:00+0{1 + (i > 99)}:00"
+    path = write(tmp_path / "history.csv", table)
+    said = one_line(edge_lstm("train", path, "--out", tmp_path / "m.elb"))
+
+    assert "row 101" in said
+
+
+def test_unwritable_place_is_said_before_the_training(tmp_path: Path, tiny_history: Path) -> None:
+    """Nobody waits for a training whose result cannot be kept."""
+    said = one_line(edge_lstm("train", tiny_history, "--out", tmp_path / "none" / "m.elb"))
+
+    assert "cannot write" in said
+
+
+def test_missing_out_is_wrong_usage(tiny_history: Path) -> None:
+    """Wrong usage is exit code 2."""
+    assert edge_lstm("train", tiny_history).returncode == 2
+
+
+def test_same_seed_gives_the_same_bundle(tmp_path: Path, tiny_history: Path) -> None:
+    """Same seed, same machine: same digest; another seed: another model."""
+    for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
+        options = ("--out", tmp_path / f"{name}.elb", "--name", "m", "--updates", "40")
+        done = edge_lstm("train", tiny_history, *options, EDGE_LSTM_TRAIN_SEED=seed)
+        assert done.returncode == 0, done.stderr
+    digests = [open_bundle(tmp_path / f"{name}.elb").sha256 for name in "abc"]
+
+    assert digests[0] == digests[1]
+    assert digests[0] != digests[2]
+
+
+def test_assets_of_a_parquet_file_have_their_own_scaling(tmp_path: Path, tiny_history: Path) -> None:
+    """--asset-column: one model, a scaling for each machine."""
+    table = pl.read_csv(tiny_history)
+    numbers = [name for name in table.columns if table[name].dtype == pl.Float64]
+    two = pl.concat(
+        [
+            table.with_columns(asset=pl.lit("pump-1")),
+            table.with_columns(*(pl.col(name) * 2 + 1 for name in numbers), asset=pl.lit("pump-2")),
+        ]
+    )
+    two.write_parquet(tmp_path / "two.parquet")
+    done = edge_lstm(
+        "train", tmp_path / "two.parquet", "--out", tmp_path / "m.elb", "--asset-column", "asset", "--updates", "40"
+    )
+    assert done.returncode == 0, done.stderr
+    scalings = open_bundle(tmp_path / "m.elb").manifest.assets
+
+    assert ["pump-1", "pump-2"] == list(scalings)
+    assert scalings["pump-2"].scale == pytest.approx([2 * s for s in scalings["pump-1"].scale], rel=1e-3)
+
+
+def test_bundle_tells_what_it_is(tiny_bundle: Path) -> None:
+    """The manifest, the card and the report are in the bundle, with figures for every channel."""
+    facts = json.loads(edge_lstm("inspect", tiny_bundle, "--json").stdout)
+    manifest = facts["manifest"]
+    names = [channel["name"] for channel in manifest["channels"]]
+
+    assert {"card.md", "report.html", "golden.npz", "model.int8.tflite"} == set(manifest["files"])
+    for part in ("train", "held_out"):
+        assert names == list(manifest["metrics"]["errors"][part])
+        assert {"mse", "rmse", "mae", "r2"} == set(manifest["metrics"]["errors"][part][names[0]])
+    assert manifest["metrics"]["int8_float_correlation"] > 0.9
+    assert "profile" in manifest["training"]
+    assert "Limits" in open_bundle(tiny_bundle).read("card.md").decode()
+
+
+def test_selftest_passes_here_and_fails_for_another_model(tiny_bundle: Path, tmp_path: Path) -> None:
+    """Golden vectors come out; with a spoiled golden vector they do not, with the greatest difference."""
+    from io import BytesIO  # noqa: PLC0415
+
+    import numpy as np  # noqa: PLC0415
+
+    from edge_lstm.bundle import GOLDEN, MANIFEST, write_bundle  # noqa: PLC0415
+
+    good = edge_lstm("selftest", tiny_bundle, "--json")
+    assert good.returncode == 0, good.stderr
+    assert json.loads(good.stdout)["passed"] is True
+
+    bundle = open_bundle(tiny_bundle)
+    golden = dict(np.load(BytesIO(bundle.read(GOLDEN))))
+    golden["reconstruction"] = golden["reconstruction"] + np.int8(20)
+    buffer = BytesIO()
+    np.savez(buffer, **golden)
+    members = {name: raw for name, raw in bundle.members.items() if name != MANIFEST}
+    write_bundle(tmp_path / "bad.elb", bundle.manifest, members | {GOLDEN: buffer.getvalue()})
+    bad = edge_lstm("selftest", tmp_path / "bad.elb")
+
+    assert bad.returncode == 1
+    assert "reconstruction" in bad.stdout
+    assert "FAIL" in bad.stdout
+
+
+def test_replay_writes_scores_alerts_and_page(tiny_bundle: Path, tiny_history: Path, tmp_path: Path) -> None:
+    """One row a reading in every format, alerts that fit the schema, a page that opens offline."""
+    count = pl.read_csv(tiny_history).height
+    frames = []
+    for name in ("s.csv", "s.parquet", "s.jsonl"):
+        done = edge_lstm(
+            "replay", tiny_history, "--bundle", tiny_bundle, "--scores", tmp_path / name, "--channels",
+            "--alerts", tmp_path / "a.jsonl", "--html", tmp_path / "r.html",
+        )
+        assert done.returncode == 0, done.stderr
+        read = {".csv": pl.read_csv, ".parquet": pl.read_parquet, ".jsonl": pl.read_ndjson}[Path(name).suffix]
+        frames.append(read(tmp_path / name))
+
+    assert [count] * 3 == [frame.height for frame in frames]
+    assert ["time", "asset", "score", "threshold", "state"] == frames[0].columns[:5]
+    assert frames[0]["score"].to_list() == frames[1]["score"].to_list() == frames[2]["score"].to_list()
+    assert {"warming", "normal", "open"} >= set(frames[0]["state"])
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_replay_of_foreign_channels_names_them(tiny_bundle: Path, tmp_path: Path) -> None:
+    """A recording without the model's channels is an error that lists what is missing."""
+    path = write(tmp_path / "other.csv", rows(200, lambda i: [i % 7, i % 5]))
+    said = one_line(edge_lstm("replay", path, "--bundle", tiny_bundle))
+
+    assert "vibration" in said
+
+
+def test_unknown_ending_of_scores_is_refused(tiny_bundle: Path, tiny_history: Path, tmp_path: Path) -> None:
+    """The format follows from the ending; another one is an error with those that exist."""
+    done = edge_lstm("replay", tiny_history, "--bundle", tiny_bundle, "--scores", tmp_path / "s.xlsx")
+
+    assert ".parquet" in one_line(done)

@@ -1,0 +1,240 @@
+"""``edge-lstm train`` and ``edge-lstm replay``: options in, the library's functions called, lines out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import msgspec
+
+from edge_lstm.errors import ConfigError, OperatorError
+from edge_lstm.quiet import quiet_stderr
+from trainer.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from trainer.data import History
+
+__all__ = ["replay", "train"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_PATHS = click.argument("history", nargs=-1, required=True, type=click.Path(path_type=Path))
+
+
+def _option(*names: str, **facts: Any) -> Callable[[F], F]:  # noqa: ANN401 - click's own signature
+    return click.option(*names, show_envvar=True, **facts)
+
+
+_HISTORY_OPTIONS = (
+    _option("--time-column", help="Column that holds the time; found by itself when it is plain."),
+    _option("--time-format", help="auto, s, ms, us, ns, rfc3339 or a strptime pattern."),
+    _option("--delimiter", help="Separator of CSV columns; found by itself."),
+    _option("--layout", type=click.Choice(["auto", "wide", "long"]), help="A column a channel, or time/channel/value."),
+    _option("--asset-column", help="Column that names the machine."),
+    _option("--ignore", multiple=True, metavar="COLUMN", help="Leave a column out (labels, say); repeatable."),
+    _option("--mixed-time-zones", type=click.Choice(["error", "convert"]), help="What to do about them."),
+    _option("--gap-factor", type=click.FloatRange(min=1.5), help="Silence, in periods, that breaks the history."),
+)
+
+
+def _history_options(function: F) -> F:
+    for option in reversed(_HISTORY_OPTIONS):
+        function = option(function)
+    return function
+
+
+@click.command(
+    short_help="Build a bundle from sensor history.",
+    epilog="Example: edge-lstm train history.csv --out model.elb --ignore label",
+)
+@_PATHS
+@_option("--out", required=True, type=click.Path(path_type=Path), help="The bundle to write, model.elb for example.")
+@_option("--config", type=click.Path(path_type=Path), help="train.yaml; options stand over it.")
+@_option("--name", help="Name of the model; by default the bundle's file name.")
+@_option("--model-version", help="Version of the model.")
+@_option("--seed", type=int, help="Same seed, same machine: same bundle.")
+@_option("--budget", type=click.FloatRange(min=0, min_open=True), help="False alarms a month that are acceptable.")
+@_option("--units", type=click.IntRange(1, 512), help="Width of the LSTM.")
+@_option("--layers", type=click.IntRange(1, 4), help="Recurrent layers.")
+@_option("--code", type=click.IntRange(1, 512), help="Width of the bottleneck.")
+@_option("--updates", type=click.IntRange(1, 1_000_000), help="Weight updates in all.")
+@_option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="Highest learning rate.")
+@_option("--dropout", type=click.FloatRange(0, 0.9), help="Share of hidden numbers dropped in training.")
+@_option("--held-out", type=click.FloatRange(0.05, 0.5), help="Share of the history, its end, that judges.")
+@_option("--constant", type=click.Choice(["auto", "error", "drop"]), help="What to do about channels that never change.")
+@_history_options
+def train(history: tuple[Path, ...], out: Path, config: Path | None, **options: Any) -> None:  # noqa: ANN401
+    """Build a bundle from sensor HISTORY: CSV or Parquet files, or a folder of them.
+
+    Profiles the data, trains an LSTM autoencoder with carried state, converts it to int8,
+    calibrates the alarm threshold on the int8 model and packs everything into one file.
+    """
+    settings = _settings(config, options)
+    name = settings.name or out.stem
+    _check_out(out, name)
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # small models; and same seed, same bundle needs one kind of device
+    from trainer.profile import profile  # noqa: PLC0415 - polars and TensorFlow take seconds to load
+    from trainer.progress import watcher  # noqa: PLC0415
+
+    with watcher() as watching:
+        watching.stage("read and profile the history")
+        table = _read(history, settings)
+        profiled = profile(table)
+    for line in profiled.lines():
+        click.echo(line)
+    with quiet_stderr():  # TensorFlow's start-up notes are not for our users
+        from trainer.build import build, pack  # noqa: PLC0415
+        from trainer.describe import card, report, summary  # noqa: PLC0415
+
+    with watcher() as watching:
+        built = build(table, settings, name=name, watcher=watching)
+        built.note(profile=profiled.to_dict())
+        watching.stage("golden vectors, card, report, bundle")
+        bundle = pack(built, out, card=card(built.manifest), report=report(built, profiled))
+    for line in summary(bundle.manifest):
+        click.echo(line)
+    click.echo(f"wrote {out} ({out.stat().st_size} bytes), sha256 {bundle.sha256}")
+
+
+_TOP = {"name": "name", "model_version": "version", "seed": "seed", "held_out": "held_out"}
+_SECTIONS = {
+    "model": ("units", "layers", "code", "updates", "learning_rate", "dropout"),
+    "history": (
+        "time_column",
+        "time_format",
+        "delimiter",
+        "layout",
+        "asset_column",
+        "ignore",
+        "constant",
+        "mixed_time_zones",
+        "gap_factor",
+    ),
+}
+
+
+def _settings(config: Path | None, options: dict[str, Any]) -> TrainSettings:
+    """Defaults, then train.yaml, then options.
+
+    Raises:
+        ConfigError: A key or value is wrong.
+    """
+    from edge_lstm.config import load_struct  # noqa: PLC0415 - not needed for --help
+
+    settings = load_struct(config, TrainSettings, environ={})[0] if config else TrainSettings()
+    given = {name: value for name, value in options.items() if value is not None and value != ()}
+    top: dict[str, Any] = {key: given[name] for name, key in _TOP.items() if name in given}
+    for section, names in _SECTIONS.items():
+        over = {name: given[name] for name in names if name in given}
+        if over:
+            top[section] = msgspec.structs.replace(getattr(settings, section), **over)
+    if "budget" in given:
+        top["alarm"] = msgspec.structs.replace(settings.alarm, budget_per_month=given["budget"])
+    settings = msgspec.structs.replace(settings, **top)
+    _check(settings, config)
+    return settings
+
+
+def _check(settings: TrainSettings, config: Path | None) -> None:
+    for where, value, low, high in (
+        ("held_out", settings.held_out, 0.05, 0.5),
+        ("validation", settings.validation, 0.02, 0.3),
+        ("model.dropout", settings.model.dropout, 0.0, 0.9),
+        ("alarm.close_ratio", settings.alarm.close_ratio, 0.1, 1.0),
+        ("alarm.budget_per_month", settings.alarm.budget_per_month, 1e-6, 1e6),
+        ("model.units", settings.model.units, 1, 512),
+        ("model.layers", settings.model.layers, 1, 4),
+        ("model.steps", settings.model.steps, 2, 1000),
+        ("model.updates", settings.model.updates, 1, 1e6),
+        ("model.learning_rate", settings.model.learning_rate, 1e-9, 1.0),
+        *((f"score.{name}", getattr(settings.score, name), 1e-4, 1.0) for name in settings.score.__struct_fields__),
+    ):
+        if not low <= value <= high:
+            raise ConfigError(
+                "value is out of range", path=config, key=where, expected=f"{low:g} to {high:g}", got=f"{value:g}"
+            )
+
+
+def _check_out(out: Path, name: str) -> None:
+    """Find out before the training, and not after it, that the result cannot be written."""
+    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
+        raise OperatorError(f"cannot write to the folder {out.parent}", do="make it, or choose another --out")
+    if out.is_dir():
+        raise OperatorError(f"{out} is a folder", expected="the path of the bundle to write", do="--out model.elb")
+    allowed = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+    if not name or set(name) - allowed:
+        raise OperatorError(
+            "the model's name has characters that do not fit in topics",
+            expected="letters, digits, '.', '_' and '-'",
+            got=name,
+            do="give one with --name",
+        )
+
+
+def _read(paths: tuple[Path, ...], settings: TrainSettings) -> History:
+    from trainer.data import read_history  # noqa: PLC0415
+
+    return read_history(paths, **msgspec.structs.asdict(settings.history))
+
+
+@click.command(
+    short_help="Run recorded data through the device's pipeline, without a broker.",
+    epilog="Example: edge-lstm replay history.csv --bundle model.elb --scores scores.parquet --html replay.html",
+)
+@_PATHS
+@_option("--bundle", type=click.Path(path_type=Path), help="The bundle; by default the one of --config.")
+@_option("--config", type=click.Path(path_type=Path), help="Device configuration: node and alarm overrides.")
+@_option("--scores", type=click.Path(path_type=Path), help="Write scores: .csv, .parquet or .jsonl.")
+@_option("--channels", is_flag=True, help="With --scores: the reconstruction error of every channel too.")
+@_option("--alerts", type=click.Path(path_type=Path), help="Write alerts as JSON lines, the very payloads.")
+@_option("--html", type=click.Path(path_type=Path), help="Write a page with readings, scores and episodes.")
+@_option("--asset", default="asset", show_default=True, help="Name of the machine where the recording has none.")
+@_history_options
+def replay(
+    history: tuple[Path, ...],
+    bundle: Path | None,
+    config: Path | None,
+    scores: Path | None,
+    channels: bool,
+    alerts: Path | None,
+    html: Path | None,
+    asset: str,
+    **options: Any,  # noqa: ANN401
+) -> None:
+    """Run HISTORY (CSV or Parquet files, or a folder) through a bundle as the daemon would."""
+    from edge_lstm.bundle import open_bundle  # noqa: PLC0415 - not needed for --help
+    from edge_lstm.config import load_config  # noqa: PLC0415
+    from edge_lstm.contracts.alarm import AlarmOverrides  # noqa: PLC0415
+    from trainer.data import read_history  # noqa: PLC0415
+    from trainer.replay import replay as run  # noqa: PLC0415
+    from trainer.replay import write_alerts, write_html, write_scores  # noqa: PLC0415
+
+    site = load_config(config, environ=os.environ) if config else None
+    if bundle is None and site is None:
+        raise click.UsageError("give --bundle, or --config with a bundle in it")
+    opened = open_bundle(bundle or Path(site.bundle if site else ""))
+    names = tuple(channel.name for channel in opened.manifest.channels)
+    given = {name: value for name, value in options.items() if value is not None and value != ()}
+    table = read_history(history, channels=names, strict=False, **given)
+    replayed = run(
+        opened,
+        table,
+        node=site.node if site else "replay",
+        alarm=site.alarm if site else AlarmOverrides(),
+        asset=asset,
+    )
+    if scores:
+        write_scores(scores, replayed, names, with_channels=channels)
+    if alerts:
+        write_alerts(alerts, replayed)
+    if html:
+        write_html(html, replayed, opened, title=", ".join(path.name for path in history))
+    for alert in replayed.alerts:
+        if alert.type != "update":
+            click.echo(f"{alert.time} {alert.type:<5} {alert.severity:<8} {alert.text}")
+    rejected = "".join(f", {count} {reason}" for reason, count in sorted(replayed.rejects.items()))
+    opened_count = sum(alert.type == "open" for alert in replayed.alerts)
+    click.echo(f"{replayed.readings} readings, {len(replayed.scores)} scores, {opened_count} episodes{rejected}")

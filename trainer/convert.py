@@ -1,0 +1,134 @@
+"""A trained model as one step of TFLite: named tensors, whole int8, equal scales for each state.
+
+The converter's traps that this works around are measured in docs/explain-quantization.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from edge_lstm.contracts.manifest import Layer, Tensor
+from edge_lstm.quiet import quiet_stderr
+from trainer.flatbuffer import describe, finish
+from trainer.model import Autoencoder, state_names
+
+__all__ = ["Converted", "convert"]
+
+Floats = NDArray[np.float32]
+FRAME = "frame"
+HEADS = ("reconstruction", "forecast")
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """One step of the model as a file, with the facts of its tensors.
+
+    Attributes:
+        content: The ``.tflite`` file.
+        inputs: Inputs by name.
+        outputs: Outputs by name.
+        layers: State tensors, input beside output.
+    """
+
+    content: bytes
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    layers: tuple[Layer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Representative:
+    """What sets the int8 ranges: readings with the states the model has when it meets them.
+
+    Attributes:
+        frames: Readings in model units, (samples, channels).
+        states: Hidden and cell before each of them, each (samples, units).
+    """
+
+    frames: Floats
+    states: tuple[Floats, ...]
+
+
+def convert(model: Autoencoder, representative: Representative | None) -> Converted:
+    """Convert one step of a model.
+
+    Args:
+        model: A trained model.
+        representative: Sets the int8 ranges; without it the result stays float32.
+
+    Raises:
+        ConversionError: The result is not wholly int8.
+    """
+    names = state_names(model.shape.layers)
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        tf.saved_model.save(_Step(model), folder, signatures=_signature(model, names))
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if representative is not None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = lambda: _samples(representative, names)
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = converter.inference_output_type = tf.int8
+            # Per channel would emit FULLY_CONNECTED version 12, which tflite-runtime 2.14 refuses.
+            converter._experimental_disable_per_channel_quantization_for_dense_layers = True  # noqa: SLF001
+        content = finish(bytes(converter.convert()), names, whole_int8=representative is not None)
+    inputs, outputs = describe(content)
+    layers = tuple(
+        Layer(names[i][0], names[i][1], names[i + 1][0], names[i + 1][1]) for i in range(0, len(names), 2)
+    )
+    return Converted(content, inputs, outputs, layers)
+
+
+class _Step(tf.Module):
+    """What the SavedModel holds: the model's variables."""
+
+    def __init__(self, model: Autoencoder) -> None:
+        super().__init__()
+        self.model = model
+
+
+def _signature(model: Autoencoder, names: Sequence[tuple[str, str]]) -> Any:
+    """The single step with every input and output named."""
+    specs = {FRAME: tf.TensorSpec((1, model.shape.channels), tf.float32, FRAME)}
+    specs |= {name: tf.TensorSpec((1, model.shape.units), tf.float32, name) for name, _ in names}
+
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+    def step(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        rebuilt, change, after = model(inputs[FRAME], [inputs[name] for name, _ in names])
+        said = dict(zip(HEADS, (rebuilt, change), strict=True))
+        return said | {name: state for (_, name), state in zip(names, after, strict=True)}
+
+    return {"serving_default": step.get_concrete_function(**specs)}
+
+
+def _samples(representative: Representative, names: Sequence[tuple[str, str]]) -> Iterator[tuple[str, Any]]:
+    # By signature and name: a plain list is paired in another order, silently.
+    for i, frame in enumerate(representative.frames):
+        states = {name: s[i][None] for (name, _), s in zip(names, representative.states, strict=True)}
+        yield "serving_default", {FRAME: frame[None], **states}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The converter's notes are not for our users; its errors are exceptions."""
+    loggers = [logging.getLogger(name) for name in ("tensorflow", "absl")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with quiet_stderr(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,215 @@
+"""A training in words and pictures: model card, report page, lines for the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from edge_lstm.contracts.manifest import Manifest
+from trainer.build import Built
+from trainer.calibrate import MONTH_S, normal_scores
+from trainer.profile import Profile
+from trainer.report import (
+    Calibration,
+    ChannelFit,
+    Fit,
+    HeldOut,
+    LossCurve,
+    Parity,
+    RateCurve,
+    TrainingReport,
+    render_training,
+)
+
+__all__ = ["card", "error_table", "limits", "report", "summary"]
+
+
+def limits(manifest: Manifest) -> list[str]:
+    """What the model cannot do, a sentence each."""
+    threshold, grid = manifest.threshold, manifest.grid
+    said = [
+        "It knows the machine as the history showed it: an operating point that is not in the history "
+        "will look like a fault.",
+        f"It expects a reading about every {grid.period_s:g} s; after {grid.gap_after_s:g} s of silence it "
+        f"starts anew and says nothing for {grid.warm_up} readings.",
+    ]
+    if threshold.extrapolated:
+        rows = int(manifest.training["rows_held_out"]) + int(manifest.training["rows_validation"])
+        need_days = 30 / threshold.budget_per_month
+        said.append(
+            f"The alarm budget of {threshold.budget_per_month:g} a month could not be counted on the "
+            f"{rows * grid.period_s / 86400:.2g} days of unlearned history ({need_days:.3g} days would be needed): "
+            f"the level rests on a fitted tail, which expects {threshold.expected_per_month:.2g} a month."
+        )
+    return said
+
+
+def card(manifest: Manifest) -> str:
+    """``card.md``: data, channels, period, figures, limits, intended use."""
+    training, metrics, threshold = manifest.training, manifest.metrics, manifest.threshold
+    channels = "\n".join(
+        f"| {c.name} | {c.unit or '-'} | {centre:.6g} | {scale:.6g} |"
+        for c, centre, scale in zip(
+            manifest.channels, manifest.scaling.centre, manifest.scaling.scale, strict=True
+        )
+    )
+    return f"""# {manifest.id} {manifest.version}
+
+## Intended use
+Tells when a machine stops behaving as it did in its history. Scores every reading of the channels
+below, on the device, with an LSTM state carried from reading to reading. It is a hint for maintenance
+and no safety function.
+
+## Data
+{training["rows"]} rows in {training["segments"]} unbroken stretches, {training["start"]} to {training["end"]},
+from {len(training["files"])} file(s); assets: {", ".join(manifest.assets) or "not told apart"}.
+{training["rows_learned"]} rows were learned, {training["rows_validation"]} stopped the training,
+{training["rows_held_out"]} were held out. Period: {manifest.grid.period_s:g} s.
+{"".join(f"{chr(10)}- {notice}" for notice in training["notices"])}
+
+## Channels
+| channel | unit | centre | scale |
+|---|---|---|---|
+{channels}
+
+## Figures
+{metrics["parameters"]} parameters, {metrics["model_bytes"]} bytes of int8 model.
+int8 against float scores: correlation {metrics["int8_float_correlation"]:.4f},
+rank correlation {metrics["int8_float_rank_correlation"]:.4f}.
+Threshold {threshold.level:.4g}; highest score on unlearned normal data {metrics["highest_normal_score"]:.4g};
+expected false alarms a month {threshold.expected_per_month:.3g} (budget {threshold.budget_per_month:g}).
+
+{_markdown_table(error_table(metrics["errors"]))}
+
+## Limits
+{chr(10).join(f"- {sentence}" for sentence in limits(manifest))}
+"""
+
+
+def _markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    head, *body = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *body])
+
+
+def error_table(errors: Mapping[str, Any]) -> list[list[str]]:
+    """Reconstruction errors of the int8 model, a row a channel, the heading first."""
+    names = ("mse", "rmse", "mae", "r2")
+    parts = (("train", "train"), ("held_out", "held-out"))
+    head = ["channel"] + [f"{title} {name.upper()}" for _, title in parts for name in names]
+    rows = [
+        [channel] + [_number(errors[part][channel][name]) for part, _ in parts for name in names]
+        for channel in errors["train"]
+    ]
+    return [head, *rows]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def summary(manifest: Manifest) -> list[str]:
+    """What the terminal says at the end."""
+    table = error_table(manifest.metrics["errors"])
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    lines = ["reconstruction error of the int8 model, channel units:"]
+    lines += ["  " + "  ".join(f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True)) for row in table]
+    metrics, threshold = manifest.metrics, manifest.threshold
+    lines.append(
+        f"int8 against float: score correlation {metrics['int8_float_correlation']:.4f}, "
+        f"rank correlation {metrics['int8_float_rank_correlation']:.4f}"
+    )
+    lines.append(
+        f"threshold {threshold.level:.4g} for a budget of {threshold.budget_per_month:g} false alarms a month "
+        f"(expected {threshold.expected_per_month:.3g})"
+    )
+    return lines + [f"note: {sentence}" for sentence in limits(manifest)[2:]]
+
+
+def report(built: Built, profile: Profile) -> str:
+    """``report.html``: the same facts with their pictures."""
+    manifest = built.manifest
+    warm_up = manifest.grid.warm_up
+    int8 = normal_scores(manifest.scoring, built.traces, warm_up=warm_up)
+    real = normal_scores(manifest.scoring, built.float_traces, warm_up=warm_up)
+    pooled, curve = np.concatenate(int8), built.fitted.curve
+    usual = [one for one in built.traces if not one.part.odd]
+    times = [
+        one.part.time_ns[len(one.part.time_ns) - len(rows) :]
+        for one, rows in zip(usual, int8, strict=True)
+    ]
+    starts = np.cumsum([0] + [len(rows) for rows in int8[:-1]])
+    return render_training(
+        TrainingReport(
+            title=f"{manifest.id} {manifest.version}",
+            facts=_facts(manifest),
+            profile=profile.rows(),
+            warnings=[*profile.warnings, *manifest.training["notices"]],
+            loss=LossCurve(
+                steps=[epoch.update for epoch in curve],
+                train=[epoch.train_loss for epoch in curve],
+                held_out=[epoch.validation_loss for epoch in curve],
+                best=curve.index(built.fitted.best),
+                step_name="update",
+            ),
+            fits=_fits(manifest),
+            held_out=HeldOut(
+                time_ns=np.concatenate(times),
+                score=pooled,
+                threshold=manifest.threshold.level,
+                starts=starts.tolist(),
+            ),
+            parity=Parity(
+                figures={
+                    "correlation": manifest.metrics["int8_float_correlation"],
+                    "rank correlation": manifest.metrics["int8_float_rank_correlation"],
+                },
+                float_score=np.concatenate(real),
+                int8_score=pooled,
+            ),
+            calibration=_calibration(built, pooled),
+            limits=limits(manifest),
+        )
+    )
+
+
+def _facts(manifest: Manifest) -> dict[str, str]:
+    training, metrics = manifest.training, manifest.metrics
+    return {
+        "history": f"{training['rows']} rows, {training['start']} to {training['end']}",
+        "channels": str(len(manifest.channels)),
+        "period": f"{manifest.grid.period_s:g} s",
+        "model": f"{metrics['parameters']} parameters, {metrics['model_bytes']} bytes int8",
+        "learned / validation / held out": f"{training['rows_learned']} / {training['rows_validation']} / "
+        f"{training['rows_held_out']} rows",
+        "seed": str(training["settings"]["seed"]),
+    }
+
+
+def _fits(manifest: Manifest) -> list[ChannelFit]:
+    errors = manifest.metrics["errors"]
+
+    def fit(part: str, channel: str) -> Fit:
+        figures = {k: math.nan if v is None else v for k, v in errors[part][channel].items()}
+        return Fit(**figures)
+
+    return [
+        ChannelFit(c.name, c.unit, fit("train", c.name), fit("held_out", c.name)) for c in manifest.channels
+    ]
+
+
+def _calibration(built: Built, pooled: np.ndarray[Any, Any]) -> Calibration:
+    threshold, tail = built.manifest.threshold, built.tail
+    level = np.linspace(tail.start, max(threshold.level, tail.highest) * 1.1, 50)
+    readings_per_month = MONTH_S / built.manifest.grid.period_s
+    per_month = np.array([tail.per_reading(x) for x in level]) * readings_per_month
+    return Calibration(
+        score=pooled,
+        level=threshold.level,
+        budget_per_month=threshold.budget_per_month,
+        expected_per_month=threshold.expected_per_month,
+        extrapolated=threshold.extrapolated,
+        fitted=RateCurve(level, per_month),
+    )

@@ -1,0 +1,255 @@
+"""Training with carried state: truncated backpropagation through time (Williams & Peng 1990)."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from trainer.model import Autoencoder, Shape, States
+from trainer.windows import Chunk, Tracks, lay_tracks
+
+__all__ = ["Epoch", "FitSettings", "Fitted", "fit", "forward", "make_deterministic"]
+
+Floats = NDArray[np.float32]
+Progress = Callable[["Epoch"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FitSettings:
+    """How to train.
+
+    Attributes:
+        seed: Seed of weights, dropout and nothing else; the data is read in order.
+        updates: Weight updates in all; epochs follow from the length of the history.
+        steps: Steps that gradients go back.
+        tracks: Most streams side by side.
+        learning_rate: Highest rate of the one-cycle schedule (Smith & Topin 2018).
+        clip_norm: Greatest global norm of a gradient (Pascanu et al. 2013).
+        dropout: Share of the hidden state's numbers dropped on the way to the heads.
+        cell_penalty: Weight of the mean square of the cell beyond +-2: int8 needs small cells.
+        patience: Evaluations without a better held-out loss before training stops.
+    """
+
+    seed: int = 0
+    updates: int = 600
+    steps: int = 32
+    tracks: int = 32
+    learning_rate: float = 4e-3
+    clip_norm: float = 1.0
+    dropout: float = 0.1
+    cell_penalty: float = 1e-3
+    patience: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One evaluation: how far, and the losses (mean squares, model units)."""
+
+    update: int
+    updates: int
+    train_loss: float
+    validation_loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A trained model and its way there; the weights are those of the best evaluation."""
+
+    model: Autoencoder
+    curve: tuple[Epoch, ...]
+    best: Epoch
+
+
+def make_deterministic(seed: int) -> None:
+    """Same seed, same machine: same weights.
+
+    One thread an operation: TensorFlow's sums would otherwise depend on scheduling.
+    """
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - Keras' initialisers fall back on the global generator
+    tf.random.set_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def fit(
+    train: Sequence[tuple[Floats, Floats]],
+    validation: Sequence[tuple[Floats, Floats, int]],
+    shape: Shape,
+    settings: FitSettings,
+    *,
+    progress: Progress = lambda epoch: None,
+) -> Fitted:
+    """Train an autoencoder.
+
+    Args:
+        train: Segments, readings and marks in model units, each (rows, channels).
+        validation: Later stretches, readings, marks, and how many leading rows only bring
+            the state up.
+        shape: Sizes of the model.
+        settings: How to train.
+        progress: Called after every evaluation.
+    """
+    make_deterministic(settings.seed)
+    model = Autoencoder(shape, seed=settings.seed)
+    tracks = lay_tracks(train, steps=settings.steps, most=settings.tracks)
+    optimizer = tf.keras.optimizers.Adam(_one_cycle(settings), global_clipnorm=settings.clip_norm)
+    optimizer.build(model.trainable_variables)
+    update = _update_function(model, optimizer, settings)
+    curve: list[Epoch] = []
+    best, best_weights, done = None, model.weights(), 0
+    passes = max(1, round(settings.updates / 20 / len(tracks)))  # about 20 evaluations
+    while done < settings.updates:
+        losses = [loss for _ in range(passes) for loss in _one_pass(model, tracks, update, settings, done)]
+        done += len(losses)
+        epoch = Epoch(done, settings.updates, float(np.mean(losses)), _validate(model, validation))
+        curve.append(epoch)
+        progress(epoch)
+        if not math.isfinite(epoch.validation_loss):
+            break
+        if best is None or epoch.validation_loss < best.validation_loss:
+            best, best_weights = epoch, model.weights()
+        elif len(curve) - curve.index(best) > settings.patience:
+            break
+    model.set_weights(best_weights)
+    return Fitted(model, tuple(curve), best or curve[-1])
+
+
+def _one_cycle(settings: FitSettings) -> tf.keras.optimizers.schedules.LearningRateSchedule:
+    warm = max(1, settings.updates // 10)
+    return tf.keras.optimizers.schedules.CosineDecay(
+        settings.learning_rate / 10,
+        decay_steps=max(1, settings.updates - warm),
+        alpha=0.02,
+        warmup_target=settings.learning_rate,
+        warmup_steps=warm,
+    )
+
+
+def _one_pass(
+    model: Autoencoder,
+    tracks: Tracks,
+    update: Callable[..., tuple[tf.Tensor, States]],
+    settings: FitSettings,
+    done: int,
+) -> list[float]:
+    """Once through the history, the state carried from chunk to chunk."""
+    states = model.zero_states(tracks.whole.x.shape[0])
+    losses = []
+    for i, chunk in enumerate(tracks):
+        seed = tf.constant([settings.seed, done + i], tf.int32)
+        loss, states = update(*_tensors(chunk), states, seed)
+        losses.append(float(loss))
+    return losses
+
+
+def _tensors(chunk: Chunk) -> tuple[tf.Tensor, ...]:
+    parts = (chunk.x, chunk.ahead, chunk.keep, chunk.seen, chunk.seen_ahead)
+    return tuple(tf.convert_to_tensor(part) for part in parts)
+
+
+def _update_function(
+    model: Autoencoder, optimizer: tf.keras.optimizers.Optimizer, settings: FitSettings
+) -> Callable[..., tuple[tf.Tensor, States]]:
+    rate = settings.dropout
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def update(
+        x: tf.Tensor,
+        ahead: tf.Tensor,
+        keep: tf.Tensor,
+        seen: tf.Tensor,
+        seen_ahead: tf.Tensor,
+        states: States,
+        seed: tf.Tensor,
+    ) -> tuple[tf.Tensor, States]:
+        drop = None
+        if rate > 0:  # one mask a chunk: the state must not be dropped anew at every step
+            draw = tf.random.stateless_uniform((x.shape[0], model.shape.units), seed)
+            drop = tf.cast(draw >= rate, tf.float32) / (1 - rate)
+        with tf.GradientTape() as tape:
+            rebuilt, change, states, excess = _unroll(model, x, keep, states, drop)
+            loss = _loss(x, ahead, seen, seen_ahead, rebuilt, change)
+            total = loss + settings.cell_penalty * excess
+        gradients = tape.gradient(total, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return loss, states
+
+    return update  # type: ignore[no-any-return]
+
+
+def _unroll(
+    model: Autoencoder, x: tf.Tensor, keep: tf.Tensor, states: States, drop: tf.Tensor | None
+) -> tuple[tf.Tensor, tf.Tensor, States, tf.Tensor]:
+    """(reconstruction, change, next states, cells beyond +-2), the first two (tracks, steps, channels)."""
+    rebuilt, change, excess = [], [], []
+    for t in range(x.shape[1]):
+        states = [state * keep[:, t, None] for state in states]
+        r, c, states = model(x[:, t], states, drop=drop)
+        rebuilt.append(r)
+        change.append(c)
+        excess += [tf.reduce_mean(tf.square(tf.nn.relu(tf.abs(cell) - 2))) for cell in states[1::2]]
+    return tf.stack(rebuilt, 1), tf.stack(change, 1), states, tf.add_n(excess) / len(excess)
+
+
+def _loss(
+    x: tf.Tensor, ahead: tf.Tensor, seen: tf.Tensor, seen_ahead: tf.Tensor, rebuilt: tf.Tensor, change: tf.Tensor
+) -> tf.Tensor:
+    reconstruction = tf.reduce_sum(tf.square(rebuilt - x) * seen) / (tf.reduce_sum(seen) + 1e-6)
+    forecast = tf.reduce_sum(tf.square(x + change - ahead) * seen_ahead) / (tf.reduce_sum(seen_ahead) + 1e-6)
+    return reconstruction + forecast
+
+
+def _validate(model: Autoencoder, validation: Sequence[tuple[Floats, Floats, int]]) -> float:
+    """Loss on later history, the state brought up by the rows before it."""
+    squares, count = 0.0, 0.0
+    for x, seen, lead in validation:
+        rebuilt, change, _ = forward(model, x)
+        errors = np.square(rebuilt - x) * seen
+        ahead = np.square(x[:-1] + change[:-1] - x[1:]) * seen[:-1] * seen[1:]
+        squares += float(errors[lead:].sum() + ahead[lead:].sum())
+        count += float(seen[lead:].sum())
+    return squares / max(count, 1.0)
+
+
+def forward(model: Autoencoder, x: Floats) -> tuple[Floats, Floats, list[Floats]]:
+    """The batch reference: a whole segment at once, from a fresh state.
+
+    Args:
+        model: The model.
+        x: Readings in model units, (rows, channels).
+
+    Returns:
+        Reconstruction and change, (rows, channels), and the states *before* each row,
+        each (rows, units).
+    """
+    rebuilt, change, states = _scan(model)(tf.convert_to_tensor(x, tf.float32))
+    return rebuilt.numpy(), change.numpy(), [state.numpy() for state in states]
+
+
+def _scan(model: Autoencoder) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, States]]:
+    """A compiled loop over rows, made once a model."""
+    cached = getattr(model, "_scan_function", None)
+    if cached is None:
+
+        @tf.function(  # type: ignore[untyped-decorator]
+            input_signature=[tf.TensorSpec((None, model.shape.channels), tf.float32)]
+        )
+        def scan(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, States]:
+            rows = tf.shape(x)[0]
+            outs = [tf.TensorArray(tf.float32, rows) for _ in range(2 + 2 * model.shape.layers)]
+            states = model.zero_states(1)
+            for t in tf.range(rows):
+                before = states
+                rebuilt, change, states = model(x[t][None], states)
+                outs = [a.write(t, v[0]) for a, v in zip(outs, (rebuilt, change, *before), strict=True)]
+            stacked = [out.stack() for out in outs]
+            return stacked[0], stacked[1], stacked[2:]
+
+        cached = model._scan_function = scan  # noqa: SLF001 - a cache on the model it belongs to
+    return cached  # type: ignore[no-any-return]

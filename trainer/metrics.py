@@ -1,0 +1,80 @@
+"""Figures of a trained model: errors a channel, and how well int8 agrees with float."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm.contracts.manifest import Manifest
+from edge_lstm.core.normalize import normalizers
+from trainer.trace import Trace
+
+__all__ = ["agreement", "channel_errors"]
+
+Floats = NDArray[np.float64]
+
+
+def channel_errors(manifest: Manifest, traces: Sequence[Trace], channels: Sequence[str]) -> dict[str, Any]:
+    """MSE, RMSE, MAE and R2 of the reconstruction, a channel, on learned and held-out rows.
+
+    Segments at an odd operating point do not count: they lie beyond the clip.
+
+    Returns:
+        ``{"train" | "held_out": {channel: {"mse", "rmse", "mae", "r2"}}}`` in channel units;
+        a channel without values has nulls.
+    """
+    default, named = normalizers(manifest.scaling, manifest.assets, clip=manifest.scoring.clip)
+    kinds = [head.kind for head in manifest.scoring.heads]
+    head = kinds.index("reconstruction") if "reconstruction" in kinds else 0
+    rows: dict[str, list[tuple[Floats, Floats]]] = {"train": [], "held_out": []}
+    for one in traces:
+        if one.part.odd:
+            continue
+        rebuilt = named.get(one.part.asset, default).backward(one.expected[:, head])
+        actual = np.where(one.part.seen[one.start :], one.part.values[one.start :], np.nan)
+        learned = slice(0, max(0, one.part.train - one.start))
+        rows["train"].append((actual[learned], rebuilt[learned]))
+        late = one.rows_from(one.part.validation)
+        rows["held_out"].append((actual[late], rebuilt[late]))
+    return {name: _errors(pairs, channels) for name, pairs in rows.items()}
+
+
+def _errors(pairs: Sequence[tuple[Floats, Floats]], channels: Sequence[str]) -> dict[str, Any]:
+    actual = np.concatenate([a for a, _ in pairs])
+    rebuilt = np.concatenate([r for _, r in pairs])
+    return {name: _error(actual[:, i], rebuilt[:, i]) for i, name in enumerate(channels)}
+
+
+def _error(actual: Floats, rebuilt: Floats) -> dict[str, float | None]:
+    known = np.isfinite(actual)
+    if not known.any():
+        return dict.fromkeys(("mse", "rmse", "mae", "r2"))
+    residual = actual[known] - rebuilt[known]
+    mse, variance = float(np.mean(residual**2)), float(np.var(actual[known]))
+    return {
+        "mse": mse,
+        "rmse": float(np.sqrt(mse)),
+        "mae": float(np.mean(np.abs(residual))),
+        "r2": 1 - mse / variance if variance > 0 else None,
+    }
+
+
+def agreement(int8: Floats, real: Floats) -> dict[str, float]:
+    """Linear and rank correlation of int8 and float scores of the same rows, (rows,)."""
+    return {
+        "int8_float_correlation": _correlation(int8, real),
+        "int8_float_rank_correlation": _correlation(_ranks(int8), _ranks(real)),
+    }
+
+
+def _ranks(values: Floats) -> Floats:
+    return np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(float)
+
+
+def _correlation(a: Floats, b: Floats) -> float:
+    if a.std() == 0 or b.std() == 0:
+        return 1.0 if np.array_equal(a, b) else 0.0
+    return float(np.corrcoef(a, b)[0, 1])

@@ -1,0 +1,200 @@
+"""Recorded data through the device's own detector, as fast as it goes, without a broker."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from edge_lstm.backends import load_backend
+from edge_lstm.bundle import Bundle
+from edge_lstm.contracts.alarm import AlarmOverrides
+from edge_lstm.contracts.alert import Alert
+from edge_lstm.contracts.reading import Reading, Reject
+from edge_lstm.contracts.score import Score
+from edge_lstm.core.detector import Detector, Event
+from edge_lstm.errors import OperatorError
+from edge_lstm.selftest import verify
+from edge_lstm.times import format_time
+from trainer.data import History
+from trainer.report import AssetRecording, Recording, episodes_of, render_replay
+
+__all__ = ["Replayed", "replay", "write_alerts", "write_html", "write_scores"]
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What a replay brought out.
+
+    Attributes:
+        scores: One a frame, in order of time within each segment.
+        alerts: In order.
+        values: The reading of each frame, channel units, in manifest order.
+        rejects: Reason to count.
+        readings: Readings pushed.
+    """
+
+    scores: list[Score] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
+    values: list[tuple[float, ...]] = field(default_factory=list)
+    rejects: dict[str, int] = field(default_factory=dict)
+    readings: int = 0
+
+
+def replay(
+    bundle: Bundle,
+    history: History,
+    *,
+    node: str,
+    alarm: AlarmOverrides,
+    asset: str,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Replayed:
+    """Push every reading of a history through a fresh detector.
+
+    Args:
+        bundle: A verified bundle.
+        history: The recording, with the bundle's channels.
+        node: Name of the device in alerts.
+        alarm: What the site says over the bundle's numbers.
+        asset: Name of the machine where the recording names none.
+        progress: Told the share that is done.
+    """
+    backend = load_backend(bundle)
+    verify(bundle, backend)
+    names = sorted({segment.asset for segment in history.segments})
+    detector = Detector(
+        bundle.manifest,
+        backend,
+        sha256=bundle.sha256,
+        node=node,
+        alarm=alarm,
+        max_assets=len(names),
+        replayed=True,
+    )
+    out, total = Replayed(), sum(len(segment.time_ns) for segment in history.segments)
+    for reading in _readings(history, asset):
+        out.readings += 1
+        _sort(out, detector.push(reading), reading, history.channels)
+        if out.readings % 1000 == 0:
+            progress(out.readings / total)
+    return out
+
+
+def _readings(history: History, asset: str) -> Iterator[Reading]:
+    for segment in history.segments:
+        name = segment.asset or asset
+        for time_ns, row in zip(segment.time_ns.tolist(), segment.values.tolist(), strict=True):
+            values = {
+                channel: None if np.isnan(value) else value
+                for channel, value in zip(history.channels, row, strict=True)
+            }
+            yield Reading(name, time_ns, values)
+
+
+def _sort(out: Replayed, events: list[Event], reading: Reading, channels: tuple[str, ...]) -> None:
+    for event in events:
+        if isinstance(event, Score):
+            out.scores.append(event)
+            values = (reading.values[channel] for channel in channels)
+            out.values.append(tuple(np.nan if value is None else value for value in values))
+        elif isinstance(event, Alert):
+            out.alerts.append(event)
+        elif isinstance(event, Reject):
+            out.rejects[event.reason] = out.rejects.get(event.reason, 0) + 1
+
+
+def write_scores(path: Path, replayed: Replayed, channels: tuple[str, ...], *, with_channels: bool) -> None:
+    """Scores as CSV, Parquet or JSON lines, by the file's ending.
+
+    Columns: time (RFC 3339), asset, score, threshold, state (warming, normal, open), and with
+    ``with_channels`` a column ``error_<channel>`` each (actual minus reconstructed, channel units).
+
+    Raises:
+        OperatorError: The ending is none of these, or the file cannot be written.
+    """
+    writers = {".csv": "write_csv", ".parquet": "write_parquet", ".jsonl": "write_ndjson", ".ndjson": "write_ndjson"}
+    writer = writers.get(path.suffix.lower())
+    if writer is None:
+        raise OperatorError(
+            f"cannot tell the format of {path.name}",
+            expected=f"an ending among {', '.join(writers)}",
+            got=path.suffix or "none",
+        )
+    scores = replayed.scores
+    columns: dict[str, list[str] | list[float]] = {
+        "time": [format_time(s.time_ns) for s in scores],
+        "asset": [s.asset for s in scores],
+        "score": [s.score for s in scores],
+        "threshold": [s.threshold for s in scores],
+        "state": [str(s.status) for s in scores],
+    }
+    if with_channels:
+        errors = np.array([s.errors for s in scores]).reshape(len(scores), len(channels))
+        columns |= {f"error_{name}": errors[:, i].tolist() for i, name in enumerate(channels)}
+    types = {"time": pl.String, "asset": pl.String, "state": pl.String}
+    frame = pl.DataFrame(columns, schema_overrides=types)
+    with _writing(path):
+        getattr(frame, writer)(path)
+
+
+def write_alerts(path: Path, replayed: Replayed) -> None:
+    """The very payloads a subscriber would have received, as JSON lines.
+
+    Raises:
+        OperatorError: The file cannot be written.
+    """
+    with _writing(path):
+        path.write_bytes(b"".join(msgspec.json.encode(alert) + b"\n" for alert in replayed.alerts))
+
+
+def write_html(path: Path, replayed: Replayed, bundle: Bundle, *, title: str) -> None:
+    """A page that opens offline: readings, expectation, score, threshold, episodes.
+
+    Raises:
+        OperatorError: The file cannot be written.
+    """
+    manifest, episodes = bundle.manifest, episodes_of(replayed.alerts)
+    assets = []
+    for name in sorted({score.asset for score in replayed.scores}):
+        rows = [i for i, score in enumerate(replayed.scores) if score.asset == name]
+        scores = [replayed.scores[i] for i in rows]
+        assets.append(
+            AssetRecording(
+                asset=name,
+                time_ns=np.array([s.time_ns for s in scores], np.int64),
+                actual=np.array([replayed.values[i] for i in rows]),
+                expected=np.array([s.expected for s in scores]),
+                score=np.array([s.score for s in scores]),
+                threshold=np.array([s.threshold for s in scores]),
+                status=[str(s.status) for s in scores],
+                episodes=episodes.get(name, ()),
+            )
+        )
+    meta = {"model": f"{manifest.id} {manifest.version}", "sha256": bundle.sha256[:16]}
+    page = render_replay(
+        Recording(
+            title=title,
+            channels=manifest.channels,
+            assets=tuple(assets),
+            meta=meta,
+            gap_after_s=manifest.grid.gap_after_s,
+        )
+    )
+    with _writing(path):
+        path.write_text(page, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OperatorError(
+            f"cannot write {path}: {error.strerror}", do="check the folder and free space"
+        ) from error

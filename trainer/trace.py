@@ -1,0 +1,114 @@
+"""History through the device's own stages: what the model says, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm.contracts.manifest import Manifest, Scoring
+from edge_lstm.core.backend import Backend
+from edge_lstm.core.normalize import normalizers
+from edge_lstm.core.scoring import Scorer
+from edge_lstm.core.stepper import Stepper
+from edge_lstm.core.streams import StreamTable
+from trainer.split import Part
+
+__all__ = ["Trace", "biases", "fused", "levels", "trace"]
+
+Floats = NDArray[np.float64]
+_ASSET = "one"
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One segment, from the row at which the state was reset.
+
+    Attributes:
+        part: The segment.
+        start: Row of the segment at which the trace begins.
+        z: Readings in model units, (rows, channels).
+        expected: What each head expected, model units, (rows, heads, channels).
+        skip: True where a head has nothing to say, same shape.
+    """
+
+    part: Part
+    start: int
+    z: Floats
+    expected: Floats
+    skip: NDArray[np.bool_]
+
+    def rows_from(self, row: int) -> slice:
+        """The trace's rows from a row of the segment on."""
+        return slice(max(0, row - self.start), None)
+
+    @property
+    def residual(self) -> Floats:
+        """Actual minus expected, model units, (rows, heads, channels)."""
+        return self.z[:, None] - self.expected
+
+
+def trace(
+    manifest: Manifest,
+    backend: Backend,
+    parts: Sequence[Part],
+    *,
+    most: int,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> list[Trace]:
+    """Step segments through normaliser, quantizer, model and heads.
+
+    Args:
+        manifest: Scaling, tensors and heads (statistics are not used).
+        backend: What runs the model.
+        parts: The segments.
+        most: Most rows in all; of longer histories the start of each segment is left out.
+        progress: Told how many rows were done.
+    """
+    keep = min(1.0, most / max(1, sum(len(part.values) for part in parts)))
+    default, named = normalizers(manifest.scaling, manifest.assets, clip=manifest.scoring.clip)
+    stepper, scorer, table = Stepper(manifest, backend), Scorer(manifest.scoring), StreamTable(manifest)
+    table.add(_ASSET)
+    traces = []
+    for part in parts:
+        start = len(part.values) - max(1, round(len(part.values) * keep))
+        z = named.get(part.asset, default).forward(part.values[start:])
+        table.reset(_ASSET)
+        states, forecast = table.states(_ASSET), table.view("forecast", _ASSET)
+        expected = np.stack([scorer.expectation(stepper.step(row, states), row, forecast) for row in z])
+        skip = np.repeat(~part.seen[start:, None], expected.shape[1], axis=1)
+        skip[0] |= scorer.silent(first=True)
+        traces.append(Trace(part, start, z, expected, skip))
+        progress(len(z))
+    return traces
+
+
+def biases(scoring: Scoring, one: Trace) -> Floats:
+    """Smoothed residuals before standardising, (rows, heads, channels)."""
+    return _memories(scoring, one)[0]
+
+
+def levels(scoring: Scoring, one: Trace) -> Floats:
+    """Mean over channels of the smoothed squares, (rows, heads)."""
+    return _memories(scoring, one)[1].mean(axis=2)
+
+
+def fused(scoring: Scoring, one: Trace) -> Floats:
+    """The score of every row, (rows,)."""
+    scorer = Scorer(scoring)
+    return np.array([scorer.fuse(smoothed)[0] for smoothed in _memories(scoring, one)[1]])
+
+
+def _memories(scoring: Scoring, one: Trace) -> tuple[Floats, Floats]:
+    """Both smoothing memories after every row, as the device has them, (rows, heads, channels)."""
+    scorer = Scorer(scoring)
+    bias = np.array([head.mean for head in scoring.heads])
+    smoothed = np.ones(one.expected.shape[1:])
+    biases, squares = [], []
+    for residual, skip in zip(one.residual, one.skip, strict=True):
+        scorer.update(bias, smoothed, residual, skip=skip)
+        biases.append(bias.copy())
+        squares.append(smoothed.copy())
+    return np.stack(biases), np.stack(squares)
