@@ -33,7 +33,7 @@ def shared_data() -> Path:
 def train(history: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Run `edge-lstm train` as a user would."""
     command = [sys.executable, "-m", "edge_lstm", "train", str(history), "--out", str(out), *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)  # noqa: S603
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +41,7 @@ def tiny_history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """1,500 readings of a simulated pump, without faults."""
     out = tmp_path_factory.mktemp("history") / "pump.csv"
     command = [sys.executable, "-m", "edge_lstm", "simulate", "--history", "1500", "--out", str(out)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)  # noqa: S603
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
     return out
 
 

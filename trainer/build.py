@@ -20,9 +20,19 @@ from numpy.typing import NDArray
 from edge_lstm import __version__
 from edge_lstm.backends.litert import LiteRtBackend
 from edge_lstm.bundle import CARD, GOLDEN, MODEL, REPORT, Bundle, write_bundle
-from edge_lstm.contracts.manifest import FORMAT, AssetScaling, Channel, Grid, Head, Manifest, Scoring, Threshold
+from edge_lstm.contracts.manifest import (
+    FORMAT,
+    AssetScaling,
+    Channel,
+    Grid,
+    Head,
+    Manifest,
+    Scoring,
+    Threshold,
+)
 from edge_lstm.core.normalize import normalizers
 from edge_lstm.core.quantize import quantize
+from edge_lstm.errors import OperatorError
 from edge_lstm.selftest import golden_run, verify
 from edge_lstm.times import format_time
 from trainer.calibrate import Tail, calibrate_heads, calibrate_threshold, normal_scores
@@ -31,12 +41,13 @@ from trainer.data import History
 from trainer.fit import FitSettings, Fitted, fit, forward
 from trainer.metrics import agreement, channel_errors
 from trainer.model import Autoencoder, Shape
+from trainer.progress import Watcher
 from trainer.scale import learn_scaling
 from trainer.settings import TrainSettings
 from trainer.split import Part, split
 from trainer.trace import Trace, trace
 
-__all__ = ["Built", "Prepared", "build"]
+__all__ = ["Built", "Prepared", "build", "pack", "wake_tensorflow"]
 
 Floats = NDArray[np.float64]
 
@@ -81,20 +92,15 @@ class Built:
     float_converted: Converted
     metrics: dict[str, Any] = field(default_factory=dict)
 
-    def note(self, **facts: Any) -> None:  # noqa: ANN401 - anything JSON can hold
+    def note(self, **facts: Any) -> None:
         """Keep more facts of the training in the manifest."""
         training = {**self.manifest.training, **facts}
         self.manifest = msgspec.structs.replace(self.manifest, training=training)
 
 
-class Watcher:
-    """Told what is going on; the terminal's form of it is in `trainer.progress`."""
-
-    def stage(self, title: str) -> None:
-        """A step begins."""
-
-    def advance(self, done: float, text: str = "") -> None:
-        """The step is done to this share, 0 to 1."""
+def wake_tensorflow() -> None:
+    """Let it look for devices now; it talks on standard error while it does."""
+    tf.zeros(1)
 
 
 def build(history: History, settings: TrainSettings, *, name: str, watcher: Watcher) -> Built:
@@ -151,8 +157,10 @@ def _odd_notices(history: History, odd: Sequence[bool]) -> tuple[str, ...]:
     if not names:
         return ()
     return (
-        f"{', '.join(names)}: recorded at another operating point than the rest; learned, but the "
-        f"threshold is calibrated without it, and that operating point will look like a fault",
+        (
+            f"{', '.join(names)}: recorded at another operating point than the rest; learned, but the "
+            f"threshold is calibrated without it, and that operating point will look like a fault"
+        ),
     )
 
 
@@ -251,6 +259,8 @@ def _created(prepared: Prepared) -> str:
     """ADR 0006: a fact of the inputs, so that the same inputs give the same bundle."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if epoch:
+        if not epoch.isdecimal():
+            raise OperatorError("SOURCE_DATE_EPOCH is not a time", expected="Unix seconds", got=epoch)
         return f"{datetime.fromtimestamp(int(epoch), UTC):%Y-%m-%dT%H:%M:%S}.000Z"
     return format_time(max(int(part.time_ns[-1]) for part in prepared.parts))
 
@@ -315,7 +325,8 @@ def golden(built: Built) -> bytes:
     frames = quantize(last.z[-GOLDEN_STEPS:], frame)
     bundle = Bundle(Path("memory"), "", built.manifest, {MODEL: built.converted.content})
     buffer = BytesIO()
-    np.savez(buffer, frames=frames, **golden_run(bundle, LiteRtBackend(bundle), frames))
+    answers: dict[str, Any] = golden_run(bundle, LiteRtBackend(bundle), frames)
+    np.savez(buffer, frames=frames, **answers)
     return buffer.getvalue()
 
 

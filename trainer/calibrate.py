@@ -112,6 +112,7 @@ def fit_tail(stretches: Sequence[Floats]) -> Tail:
         stretches: Scores of normal rows in order, each (rows,).
     """
     pooled = np.concatenate(stretches)
+    start, peaks = float(pooled.max()), np.zeros(0)
     for quantile in _TAIL_QUANTILES:
         start = float(np.quantile(pooled, quantile))
         peaks = np.array([peak for scores in stretches for peak in _cluster_peaks(scores, start)])

@@ -12,6 +12,7 @@ import msgspec
 
 from edge_lstm.errors import ConfigError, OperatorError
 from edge_lstm.quiet import quiet_stderr
+from trainer.extras import need_extra
 from trainer.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _PATHS = click.argument("history", nargs=-1, required=True, type=click.Path(path_type=Path))
 
 
-def _option(*names: str, **facts: Any) -> Callable[[F], F]:  # noqa: ANN401 - click's own signature
+def _option(*names: str, **facts: Any) -> Callable[[F], F]:
     return click.option(*names, show_envvar=True, **facts)
 
 
@@ -32,11 +33,21 @@ _HISTORY_OPTIONS = (
     _option("--time-column", help="Column that holds the time; found by itself when it is plain."),
     _option("--time-format", help="auto, s, ms, us, ns, rfc3339 or a strptime pattern."),
     _option("--delimiter", help="Separator of CSV columns; found by itself."),
-    _option("--layout", type=click.Choice(["auto", "wide", "long"]), help="A column a channel, or time/channel/value."),
+    _option(
+        "--layout",
+        type=click.Choice(["auto", "wide", "long"]),
+        help="A column a channel, or time/channel/value.",
+    ),
+    _option("--channel-column", help="Long layout: column that names the channel."),
+    _option("--value-column", help="Long layout: column that holds the value."),
     _option("--asset-column", help="Column that names the machine."),
-    _option("--ignore", multiple=True, metavar="COLUMN", help="Leave a column out (labels, say); repeatable."),
+    _option(
+        "--ignore", multiple=True, metavar="COLUMN", help="Leave a column out (labels, say); repeatable."
+    ),
     _option("--mixed-time-zones", type=click.Choice(["error", "convert"]), help="What to do about them."),
-    _option("--gap-factor", type=click.FloatRange(min=1.5), help="Silence, in periods, that breaks the history."),
+    _option(
+        "--gap-factor", type=click.FloatRange(min=1.5), help="Silence, in periods, that breaks the history."
+    ),
 )
 
 
@@ -51,12 +62,19 @@ def _history_options(function: F) -> F:
     epilog="Example: edge-lstm train history.csv --out model.elb --ignore label",
 )
 @_PATHS
-@_option("--out", required=True, type=click.Path(path_type=Path), help="The bundle to write, model.elb for example.")
+@_option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The bundle to write, model.elb for example.",
+)
 @_option("--config", type=click.Path(path_type=Path), help="train.yaml; options stand over it.")
 @_option("--name", help="Name of the model; by default the bundle's file name.")
 @_option("--model-version", help="Version of the model.")
 @_option("--seed", type=int, help="Same seed, same machine: same bundle.")
-@_option("--budget", type=click.FloatRange(min=0, min_open=True), help="False alarms a month that are acceptable.")
+@_option(
+    "--budget", type=click.FloatRange(min=0, min_open=True), help="False alarms a month that are acceptable."
+)
 @_option("--units", type=click.IntRange(1, 512), help="Width of the LSTM.")
 @_option("--layers", type=click.IntRange(1, 4), help="Recurrent layers.")
 @_option("--code", type=click.IntRange(1, 512), help="Width of the bottleneck.")
@@ -64,9 +82,13 @@ def _history_options(function: F) -> F:
 @_option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="Highest learning rate.")
 @_option("--dropout", type=click.FloatRange(0, 0.9), help="Share of hidden numbers dropped in training.")
 @_option("--held-out", type=click.FloatRange(0.05, 0.5), help="Share of the history, its end, that judges.")
-@_option("--constant", type=click.Choice(["auto", "error", "drop"]), help="What to do about channels that never change.")
+@_option(
+    "--constant",
+    type=click.Choice(["auto", "error", "drop"]),
+    help="What to do about channels that never change.",
+)
 @_history_options
-def train(history: tuple[Path, ...], out: Path, config: Path | None, **options: Any) -> None:  # noqa: ANN401
+def train(history: tuple[Path, ...], out: Path, config: Path | None, **options: Any) -> None:
     """Build a bundle from sensor HISTORY: CSV or Parquet files, or a folder of them.
 
     Profiles the data, trains an LSTM autoencoder with carried state, converts it to int8,
@@ -75,8 +97,10 @@ def train(history: tuple[Path, ...], out: Path, config: Path | None, **options: 
     settings = _settings(config, options)
     name = settings.name or out.stem
     _check_out(out, name)
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # small models; and same seed, same bundle needs one kind of device
-    from trainer.profile import profile  # noqa: PLC0415 - polars and TensorFlow take seconds to load
+    need_extra("train", ("polars", "rich", "tensorflow"), what="training")
+    # The models are small, and the same bundle from the same seed needs one kind of device.
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    from trainer.profile import profile  # noqa: PLC0415 - polars takes a while to load
     from trainer.progress import watcher  # noqa: PLC0415
 
     with watcher() as watching:
@@ -86,8 +110,10 @@ def train(history: tuple[Path, ...], out: Path, config: Path | None, **options: 
     for line in profiled.lines():
         click.echo(line)
     with quiet_stderr():  # TensorFlow's start-up notes are not for our users
-        from trainer.build import build, pack  # noqa: PLC0415
+        from trainer.build import build, pack, wake_tensorflow  # noqa: PLC0415
         from trainer.describe import card, report, summary  # noqa: PLC0415
+
+        wake_tensorflow()
 
     with watcher() as watching:
         built = build(table, settings, name=name, watcher=watching)
@@ -107,6 +133,8 @@ _SECTIONS = {
         "time_format",
         "delimiter",
         "layout",
+        "channel_column",
+        "value_column",
         "asset_column",
         "ignore",
         "constant",
@@ -150,11 +178,18 @@ def _check(settings: TrainSettings, config: Path | None) -> None:
         ("model.steps", settings.model.steps, 2, 1000),
         ("model.updates", settings.model.updates, 1, 1e6),
         ("model.learning_rate", settings.model.learning_rate, 1e-9, 1.0),
-        *((f"score.{name}", getattr(settings.score, name), 1e-4, 1.0) for name in settings.score.__struct_fields__),
+        *(
+            (f"score.{name}", getattr(settings.score, name), 1e-4, 1.0)
+            for name in settings.score.__struct_fields__
+        ),
     ):
         if not low <= value <= high:
             raise ConfigError(
-                "value is out of range", path=config, key=where, expected=f"{low:g} to {high:g}", got=f"{value:g}"
+                "value is out of range",
+                path=config,
+                key=where,
+                expected=f"{low:g} to {high:g}",
+                got=f"{value:g}",
             )
 
 
@@ -163,7 +198,9 @@ def _check_out(out: Path, name: str) -> None:
     if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
         raise OperatorError(f"cannot write to the folder {out.parent}", do="make it, or choose another --out")
     if out.is_dir():
-        raise OperatorError(f"{out} is a folder", expected="the path of the bundle to write", do="--out model.elb")
+        raise OperatorError(
+            f"{out} is a folder", expected="the path of the bundle to write", do="--out model.elb"
+        )
     allowed = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
     if not name or set(name) - allowed:
         raise OperatorError(
@@ -182,7 +219,7 @@ def _read(paths: tuple[Path, ...], settings: TrainSettings) -> History:
 
 @click.command(
     short_help="Run recorded data through the device's pipeline, without a broker.",
-    epilog="Example: edge-lstm replay history.csv --bundle model.elb --scores scores.parquet --html replay.html",
+    epilog="Example: edge-lstm replay history.csv --bundle model.elb --scores scores.csv --html replay.html",
 )
 @_PATHS
 @_option("--bundle", type=click.Path(path_type=Path), help="The bundle; by default the one of --config.")
@@ -191,7 +228,9 @@ def _read(paths: tuple[Path, ...], settings: TrainSettings) -> History:
 @_option("--channels", is_flag=True, help="With --scores: the reconstruction error of every channel too.")
 @_option("--alerts", type=click.Path(path_type=Path), help="Write alerts as JSON lines, the very payloads.")
 @_option("--html", type=click.Path(path_type=Path), help="Write a page with readings, scores and episodes.")
-@_option("--asset", default="asset", show_default=True, help="Name of the machine where the recording has none.")
+@_option(
+    "--asset", default="asset", show_default=True, help="Name of the machine where the recording has none."
+)
 @_history_options
 def replay(
     history: tuple[Path, ...],
@@ -202,9 +241,10 @@ def replay(
     alerts: Path | None,
     html: Path | None,
     asset: str,
-    **options: Any,  # noqa: ANN401
+    **options: Any,
 ) -> None:
     """Run HISTORY (CSV or Parquet files, or a folder) through a bundle as the daemon would."""
+    need_extra("history", ("polars",), what="replay")
     from edge_lstm.bundle import open_bundle  # noqa: PLC0415 - not needed for --help
     from edge_lstm.config import load_config  # noqa: PLC0415
     from edge_lstm.contracts.alarm import AlarmOverrides  # noqa: PLC0415
@@ -218,7 +258,8 @@ def replay(
     opened = open_bundle(bundle or Path(site.bundle if site else ""))
     names = tuple(channel.name for channel in opened.manifest.channels)
     given = {name: value for name, value in options.items() if value is not None and value != ()}
-    table = read_history(history, channels=names, strict=False, **given)
+    period_s = opened.manifest.grid.period_s
+    table = read_history(history, channels=names, strict=False, period_s=period_s, **given)
     replayed = run(
         opened,
         table,
@@ -237,4 +278,6 @@ def replay(
             click.echo(f"{alert.time} {alert.type:<5} {alert.severity:<8} {alert.text}")
     rejected = "".join(f", {count} {reason}" for reason, count in sorted(replayed.rejects.items()))
     opened_count = sum(alert.type == "open" for alert in replayed.alerts)
-    click.echo(f"{replayed.readings} readings, {len(replayed.scores)} scores, {opened_count} episodes{rejected}")
+    click.echo(
+        f"{replayed.readings} readings, {len(replayed.scores)} scores, {opened_count} episodes{rejected}"
+    )

@@ -31,18 +31,23 @@ def limits(manifest: Manifest) -> list[str]:
     """What the model cannot do, a sentence each."""
     threshold, grid = manifest.threshold, manifest.grid
     said = [
-        "It knows the machine as the history showed it: an operating point that is not in the history "
-        "will look like a fault.",
-        f"It expects a reading about every {grid.period_s:g} s; after {grid.gap_after_s:g} s of silence it "
-        f"starts anew and says nothing for {grid.warm_up} readings.",
+        (
+            "It knows the machine as the history showed it: an operating point that is not in the history "
+            "will look like a fault."
+        ),
+        (
+            f"It expects a reading about every {grid.period_s:g} s; after {grid.gap_after_s:g} s of silence "
+            f"it starts anew and says nothing for {grid.warm_up} readings."
+        ),
     ]
     if threshold.extrapolated:
         rows = int(manifest.training["rows_held_out"]) + int(manifest.training["rows_validation"])
         need_days = 30 / threshold.budget_per_month
         said.append(
             f"The alarm budget of {threshold.budget_per_month:g} a month could not be counted on the "
-            f"{rows * grid.period_s / 86400:.2g} days of unlearned history ({need_days:.3g} days would be needed): "
-            f"the level rests on a fitted tail, which expects {threshold.expected_per_month:.2g} a month."
+            f"{rows * grid.period_s / 86400:.2g} days of unlearned history "
+            f"({need_days:.3g} days would be needed): the level rests on a fitted tail, "
+            f"which expects {threshold.expected_per_month:.2g} a month."
         )
     return said
 
@@ -64,8 +69,9 @@ below, on the device, with an LSTM state carried from reading to reading. It is 
 and no safety function.
 
 ## Data
-{training["rows"]} rows in {training["segments"]} unbroken stretches, {training["start"]} to {training["end"]},
-from {len(training["files"])} file(s); assets: {", ".join(manifest.assets) or "not told apart"}.
+{training["rows"]} rows in {training["segments"]} unbroken stretches,
+{training["start"]} to {training["end"]}, from {len(training["files"])} file(s).
+Assets: {", ".join(manifest.assets) or "not told apart"}.
 {training["rows_learned"]} rows were learned, {training["rows_validation"]} stopped the training,
 {training["rows_held_out"]} were held out. Period: {manifest.grid.period_s:g} s.
 {"".join(f"{chr(10)}- {notice}" for notice in training["notices"])}
@@ -122,8 +128,8 @@ def summary(manifest: Manifest) -> list[str]:
         f"rank correlation {metrics['int8_float_rank_correlation']:.4f}"
     )
     lines.append(
-        f"threshold {threshold.level:.4g} for a budget of {threshold.budget_per_month:g} false alarms a month "
-        f"(expected {threshold.expected_per_month:.3g})"
+        f"threshold {threshold.level:.4g} for a budget of {threshold.budget_per_month:g} false alarms "
+        f"a month (expected {threshold.expected_per_month:.3g})"
     )
     return lines + [f"note: {sentence}" for sentence in limits(manifest)[2:]]
 
@@ -137,8 +143,7 @@ def report(built: Built, profile: Profile) -> str:
     pooled, curve = np.concatenate(int8), built.fitted.curve
     usual = [one for one in built.traces if not one.part.odd]
     times = [
-        one.part.time_ns[len(one.part.time_ns) - len(rows) :]
-        for one, rows in zip(usual, int8, strict=True)
+        one.part.time_ns[len(one.part.time_ns) - len(rows) :] for one, rows in zip(usual, int8, strict=True)
     ]
     starts = np.cumsum([0] + [len(rows) for rows in int8[:-1]])
     return render_training(

@@ -83,7 +83,7 @@ def fit(
     shape: Shape,
     settings: FitSettings,
     *,
-    progress: Progress = lambda epoch: None,
+    progress: Progress = lambda _epoch: None,
 ) -> Fitted:
     """Train an autoencoder.
 
@@ -198,7 +198,12 @@ def _unroll(
 
 
 def _loss(
-    x: tf.Tensor, ahead: tf.Tensor, seen: tf.Tensor, seen_ahead: tf.Tensor, rebuilt: tf.Tensor, change: tf.Tensor
+    x: tf.Tensor,
+    ahead: tf.Tensor,
+    seen: tf.Tensor,
+    seen_ahead: tf.Tensor,
+    rebuilt: tf.Tensor,
+    change: tf.Tensor,
 ) -> tf.Tensor:
     reconstruction = tf.reduce_sum(tf.square(rebuilt - x) * seen) / (tf.reduce_sum(seen) + 1e-6)
     forecast = tf.reduce_sum(tf.square(x + change - ahead) * seen_ahead) / (tf.reduce_sum(seen_ahead) + 1e-6)

@@ -10,9 +10,17 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from trainer.build import Watcher
+__all__ = ["PlainWatcher", "RichWatcher", "Watcher", "watcher"]
 
-__all__ = ["PlainWatcher", "RichWatcher", "watcher"]
+
+class Watcher:
+    """Told what is going on; this one keeps it to itself."""
+
+    def stage(self, title: str) -> None:
+        """A step begins."""
+
+    def advance(self, done: float, text: str = "") -> None:
+        """The step is done to this share, 0 to 1."""
 
 
 class PlainWatcher(Watcher):
@@ -56,7 +64,12 @@ class RichWatcher(Watcher):
     """A bar a step."""
 
     def __init__(self, console: Console) -> None:
-        columns = (TextColumn("{task.description:<28}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[text]}"))
+        columns = (
+            TextColumn("{task.description:<28}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[text]}"),
+        )
         self._progress = Progress(*columns, console=console)
         self._task: TaskID | None = None
 

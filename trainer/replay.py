@@ -53,7 +53,7 @@ def replay(
     node: str,
     alarm: AlarmOverrides,
     asset: str,
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Callable[[float], None] = lambda _share: None,
 ) -> Replayed:
     """Push every reading of a history through a fresh detector.
 
@@ -118,7 +118,12 @@ def write_scores(path: Path, replayed: Replayed, channels: tuple[str, ...], *, w
     Raises:
         OperatorError: The ending is none of these, or the file cannot be written.
     """
-    writers = {".csv": "write_csv", ".parquet": "write_parquet", ".jsonl": "write_ndjson", ".ndjson": "write_ndjson"}
+    writers = {
+        ".csv": "write_csv",
+        ".parquet": "write_parquet",
+        ".jsonl": "write_ndjson",
+        ".ndjson": "write_ndjson",
+    }
     writer = writers.get(path.suffix.lower())
     if writer is None:
         raise OperatorError(

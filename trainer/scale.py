@@ -42,7 +42,7 @@ def learn_scaling(segments: Sequence[Floats], *, clip: float) -> tuple[AssetScal
     # Segments that differ among themselves (engines of a fleet) widen the scale; one odd one does not.
     between = 1.4826 * _weighted_median(np.abs(means - centre), weights)
     scale = _floored(np.sqrt(_weighted_median(variances, weights) + between**2), centre)
-    odd = (np.nan_to_num(np.abs(means - centre)) > clip * scale).any(axis=1)
+    odd = np.asarray((np.nan_to_num(np.abs(means - centre)) > clip * scale).any(axis=1), np.bool_)
     total = np.sqrt([len(segment) for segment in segments])
     if total[odd].sum() > _MOST_ODD * total.sum():
         share = weights / np.maximum(weights.sum(axis=0), 1e-12)
@@ -70,4 +70,5 @@ def _weighted_median(values: Floats, weights: Floats) -> Floats:
     ordered = np.take_along_axis(values, order, axis=0)
     mass = np.cumsum(np.take_along_axis(weights, order, axis=0), axis=0)
     middle = np.argmax(mass >= mass[-1] / 2, axis=0)
-    return np.nan_to_num(np.take_along_axis(ordered, middle[None], axis=0)[0])
+    median: Floats = np.nan_to_num(np.take_along_axis(ordered, middle[None], axis=0)[0])
+    return median

@@ -9,11 +9,7 @@ import msgspec
 __all__ = ["ChannelSettings", "HistorySettings", "ModelSettings", "ScoreSettings", "TrainSettings"]
 
 
-class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Unknown keys are errors: a misspelt key that is ignored is a wrong model."""
-
-
-class HistorySettings(_Strict):
+class HistorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to read the files; what is null or ``auto`` is found out.
 
     Attributes:
@@ -21,6 +17,8 @@ class HistorySettings(_Strict):
         time_format: ``auto``, ``s``, ``ms``, ``us``, ``ns``, ``rfc3339`` or a strptime pattern.
         delimiter: Separator of CSV columns.
         layout: ``wide`` (a column a channel), ``long`` (time, channel, value) or ``auto``.
+        channel_column: Column that names the channel, in a long table.
+        value_column: Column that holds the value, in a long table.
         asset_column: Column that names the machine; one model, a scaling for each.
         ignore: Columns to leave out: labels, operator notes.
         constant: Channels that never change: an ``error``, or ``drop`` them; ``auto`` drops
@@ -34,6 +32,8 @@ class HistorySettings(_Strict):
     time_format: str = "auto"
     delimiter: str | None = None
     layout: Literal["auto", "wide", "long"] = "auto"
+    channel_column: str | None = None
+    value_column: str | None = None
     asset_column: str | None = None
     ignore: tuple[str, ...] = ()
     constant: Literal["auto", "error", "drop"] = "auto"
@@ -41,7 +41,7 @@ class HistorySettings(_Strict):
     gap_factor: float = 10.0
 
 
-class ChannelSettings(_Strict):
+class ChannelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Facts of one channel that no history can tell.
 
     Attributes:
@@ -53,7 +53,7 @@ class ChannelSettings(_Strict):
     valid: tuple[float | None, float | None] = (None, None)
 
 
-class ModelSettings(_Strict):
+class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Size and training of the model.
 
     Attributes:
@@ -79,7 +79,7 @@ class ModelSettings(_Strict):
     patience: int = 8
 
 
-class ScoreSettings(_Strict):
+class ScoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Smoothing of the score's three parts: weight of the newest frame, 0 to 1.
 
     Attributes:
@@ -95,7 +95,7 @@ class ScoreSettings(_Strict):
     level_alpha: float = 0.3
 
 
-class AlarmSettings(_Strict):
+class AlarmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the user says of alarms.
 
     Attributes:
@@ -117,7 +117,7 @@ class AlarmSettings(_Strict):
     hold_frames: int = 5
 
 
-class TrainSettings(_Strict):
+class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything; the root of ``train.yaml``.
 
     Attributes:

@@ -56,7 +56,7 @@ def trace(
     parts: Sequence[Part],
     *,
     most: int,
-    progress: Callable[[int], None] = lambda rows: None,
+    progress: Callable[[int], None] = lambda _rows: None,
 ) -> list[Trace]:
     """Step segments through normaliser, quantizer, model and heads.
 
@@ -92,7 +92,8 @@ def biases(scoring: Scoring, one: Trace) -> Floats:
 
 def levels(scoring: Scoring, one: Trace) -> Floats:
     """Mean over channels of the smoothed squares, (rows, heads)."""
-    return _memories(scoring, one)[1].mean(axis=2)
+    means: Floats = _memories(scoring, one)[1].mean(axis=2)
+    return means
 
 
 def fused(scoring: Scoring, one: Trace) -> Floats:

@@ -45,7 +45,7 @@ class Tracks:
 
     def __len__(self) -> int:
         """Chunks in one pass."""
-        return self.whole.x.shape[1] // self.steps
+        return int(self.whole.x.shape[1]) // self.steps
 
     def __iter__(self) -> Iterator[Chunk]:
         for i in range(len(self)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -120,5 +122,5 @@ def test_any_order_gives_strictly_rising_frames(readings: list[tuple[int, set[st
 
     times = [frame.time_ns for frame in frames]
     assert times == sorted(set(times))
-    for before, after in zip(frames, frames[1:], strict=False):
+    for before, after in itertools.pairwise(frames):
         assert after.tick in (0, before.tick + 1)

@@ -52,7 +52,9 @@ def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
     assert [] == list(tmp_path.iterdir())
 
 
-def repack(path: Path, change: Callable[[dict[str, bytes]], None], *, compression: int = zipfile.ZIP_STORED) -> None:
+def repack(
+    path: Path, change: Callable[[dict[str, bytes]], None], *, compression: int = zipfile.ZIP_STORED
+) -> None:
     """Write the zip again with its members changed."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}

@@ -15,17 +15,27 @@ UNIT = Tensor("x", (1, 1), "int8", 1.0, 0)
 
 @pytest.mark.parametrize(
     ("real", "expected"),
-    [(200.0, 127), (-200.0, -128), (0.6, 1), (-0.6, -1), (0.5, 0), (1.5, 2), (np.inf, 127), (-np.inf, -128), (np.nan, 0)],
+    [
+        (200.0, 127),
+        (-200.0, -128),
+        (0.6, 1),
+        (-0.6, -1),
+        (0.5, 0),
+        (1.5, 2),
+        (np.inf, 127),
+        (-np.inf, -128),
+        (np.nan, 0),
+    ],
 )
 def test_quantize_rounds_and_saturates(real: float, expected: int) -> None:
     """A spike reads as the rail, never as its opposite (a plain cast makes -56 of 200)."""
     assert expected == int(quantize(np.array([real]), UNIT)[0])
 
 
-@given(
-    st.floats(1e-6, 10), st.integers(-128, 127), st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20)
-)
-def test_quantize_round_trip_is_within_half_a_step(scale: float, zero_point: int, values: list[float]) -> None:
+@given(st.floats(1e-6, 10), st.integers(-128, 127), st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))
+def test_quantize_round_trip_is_within_half_a_step(
+    scale: float, zero_point: int, values: list[float]
+) -> None:
     """Inside the range the way there and back is off by half a step at most; outside it ends at the rail."""
     tensor = Tensor("x", (1, len(values)), "int8", scale, zero_point)
     real = np.array(values)

@@ -19,7 +19,9 @@ from edge_lstm.testing import FakeBackend, fake_manifest
 CALIBRATED = Threshold(1.0, 0.8, 2, 3, 2, 2.0, 2.0, extrapolated=False)
 
 
-def decide(scores: Sequence[float], site: AlarmOverrides | None = None, *, warming: int = 0) -> list[Transition]:
+def decide(
+    scores: Sequence[float], site: AlarmOverrides | None = None, *, warming: int = 0
+) -> list[Transition]:
     """Run a rule over scores, the first ``warming`` of them in warm-up."""
     rule, memory, said = AlarmRule(CALIBRATED, site or AlarmOverrides()), AlarmMemory(), []
     some_alert = _any_alert()
@@ -35,7 +37,9 @@ def decide(scores: Sequence[float], site: AlarmOverrides | None = None, *, warmi
 
 def _any_alert() -> Alert:
     """Some alert: its content does not matter to the rule."""
-    detector = Detector(fake_manifest(("a",)), FakeBackend(), sha256="0", node="n", alarm=AlarmOverrides(threshold=1e-9))
+    detector = Detector(
+        fake_manifest(("a",)), FakeBackend(), sha256="0", node="n", alarm=AlarmOverrides(threshold=1e-9)
+    )
     events = [e for t in range(1, 5) for e in detector.push(Reading("p", t * 10**9, {"a": 50.0}))]
     return next(event for event in events if isinstance(event, Alert))
 

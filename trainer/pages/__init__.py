@@ -1,0 +1,1 @@
+"""Self-contained HTML pages; `trainer.report` is the way in."""

@@ -1,0 +1,43 @@
+"""Self-contained pages for people: a replay, and what a training found.
+
+Both open from a file, without a network: data, style and script are in the page, and a
+content policy forbids every request.
+"""
+
+from __future__ import annotations
+
+from trainer.pages.records import (
+    AssetRecording,
+    Calibration,
+    ChannelFit,
+    Episode,
+    Fit,
+    HeldOut,
+    LossCurve,
+    Parity,
+    RateCurve,
+    Recording,
+    TrainingReport,
+    episodes_of,
+    rate_of_peaks,
+)
+from trainer.pages.replay import render_replay
+from trainer.pages.training import render_training
+
+__all__ = [
+    "AssetRecording",
+    "Calibration",
+    "ChannelFit",
+    "Episode",
+    "Fit",
+    "HeldOut",
+    "LossCurve",
+    "Parity",
+    "RateCurve",
+    "Recording",
+    "TrainingReport",
+    "episodes_of",
+    "rate_of_peaks",
+    "render_replay",
+    "render_training",
+]
