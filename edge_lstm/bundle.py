@@ -28,7 +28,17 @@ from edge_lstm import __version__
 from edge_lstm.contracts.manifest import FORMAT, FileEntry, Manifest
 from edge_lstm.errors import BundleError
 
-__all__ = ["CARD", "GOLDEN", "MANIFEST", "MODEL", "REPORT", "SIGNATURE", "Bundle", "open_bundle", "write_bundle"]
+__all__ = [
+    "CARD",
+    "GOLDEN",
+    "MANIFEST",
+    "MODEL",
+    "REPORT",
+    "SIGNATURE",
+    "Bundle",
+    "open_bundle",
+    "write_bundle",
+]
 
 MANIFEST = "manifest.json"
 MODEL = "model.int8.tflite"
@@ -141,7 +151,9 @@ def _manifest(path: Path, members: Mapping[str, bytes]) -> Manifest:
     try:
         return msgspec.json.decode(raw, type=Manifest)
     except msgspec.DecodeError as error:
-        raise BundleError(f"manifest is not valid: {error}", path=path, do="build the bundle again") from error
+        raise BundleError(
+            f"manifest is not valid: {error}", path=path, do="build the bundle again"
+        ) from error
 
 
 class _Version(msgspec.Struct):
@@ -153,7 +165,9 @@ def _check_version(path: Path, raw: bytes) -> None:
     try:
         version = msgspec.json.decode(raw, type=_Version)
     except msgspec.DecodeError as error:
-        raise BundleError(f"manifest is not valid: {error}", path=path, do="build the bundle again") from error
+        raise BundleError(
+            f"manifest is not valid: {error}", path=path, do="build the bundle again"
+        ) from error
     if version.format > FORMAT or _numbers(version.min_runtime) > _numbers(__version__):
         raise BundleError(
             "bundle is newer than this edge-lstm",
@@ -174,7 +188,9 @@ def _verify(path: Path, manifest: Manifest, members: Mapping[str, bytes]) -> Non
     present = set(members) - {MANIFEST, SIGNATURE}
     if present != set(manifest.files):
         odd = ", ".join(sorted(present ^ set(manifest.files)))
-        raise BundleError(f"members and manifest do not agree on: {odd}", path=path, do="build the bundle again")
+        raise BundleError(
+            f"members and manifest do not agree on: {odd}", path=path, do="build the bundle again"
+        )
     for name, entry in manifest.files.items():
         if _entry(members[name]) != entry:
             raise BundleError(

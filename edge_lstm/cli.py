@@ -10,21 +10,20 @@ from importlib.metadata import EntryPoint, entry_points
 import click
 
 from edge_lstm import __version__
-from edge_lstm.errors import MissingExtraError, OperatorError
+from edge_lstm.errors import OperatorError
 
 __all__ = ["main", "run_main"]
 
 GROUP = "edge_lstm.commands"
-_EXTRA_OF = {"polars": "history", "tensorflow": "train", "keras": "train", "rich": "train", "amqtt": "demo"}
 
 
 class _Verbs(click.Group):
     """Loads a command only when it is asked for; none of them slows down the daemon's start."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return sorted(entry.name for entry in entry_points(group=GROUP))
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         found = [entry for entry in entry_points(group=GROUP) if entry.name == cmd_name]
         return _load(found[0]) if found else None
 
@@ -76,24 +75,8 @@ def run_main(argv: Sequence[str] | None = None) -> int:
             raise
         click.echo(f"edge-lstm: {error}", err=True)
         return 1
-    except ModuleNotFoundError as error:
-        if debug or _extra(error) is None:
-            raise
-        click.echo(f"edge-lstm: {_missing(error)}", err=True)
-        return 1
     except BrokenPipeError:
         # The reader of our output went away: not an error worth a word (POSIX habit).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code if isinstance(code, int) else 0
-
-
-def _extra(error: ModuleNotFoundError) -> str | None:
-    """The extra that brings a missing package, or None when it is not one of those."""
-    return _EXTRA_OF.get((error.name or "").split(".")[0])
-
-
-def _missing(error: ModuleNotFoundError) -> MissingExtraError:
-    return MissingExtraError(
-        f"this command needs the package '{error.name}'", do=f"pip install 'edge-lstm[{_extra(error)}]'"
-    )

@@ -17,7 +17,14 @@ from msgspec import inspect
 
 from edge_lstm.contracts.alarm import AlarmOverrides
 from edge_lstm.contracts.alert import Alert
-from edge_lstm.contracts.config import DeviceConfig, InputConfig, MqttConfig, PublishConfig, SnapshotConfig, TlsConfig
+from edge_lstm.contracts.config import (
+    DeviceConfig,
+    InputConfig,
+    MqttConfig,
+    PublishConfig,
+    SnapshotConfig,
+    TlsConfig,
+)
 from edge_lstm.io.health import Health
 
 __all__ = ["attribute_texts", "generated", "main"]
@@ -60,7 +67,12 @@ def _schema(kind: type[msgspec.Struct], title: str) -> dict[str, Any]:
         part["description"] = (getdoc(structs[name]) or "").partition("\n\n")[0]
         for key, value in part.get("properties", {}).items():
             part["properties"][key] = {"description": texts[key], **value} if key in texts else value
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **reference, "$defs": parts}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": title,
+        **reference,
+        "$defs": parts,
+    }
 
 
 def _structs(kind: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
@@ -104,7 +116,9 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
     if field.required:
         return "*required*"
     default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
-    return "*see below*" if isinstance(default, msgspec.Struct) else f"`{msgspec.json.encode(default).decode()}`"
+    return (
+        "*see below*" if isinstance(default, msgspec.Struct) else f"`{msgspec.json.encode(default).decode()}`"
+    )
 
 
 def generated() -> dict[str, str]:

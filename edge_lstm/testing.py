@@ -86,6 +86,8 @@ class FakeBackend:
         hidden, cell = state
         drive = int(frame.astype(np.int64).sum())
         hidden[:] = (hidden.astype(np.int64) * 3 // 4 + drive // 4).clip(-128, 127).astype(np.int8)
-        cell[:] = ((cell.astype(np.int64) * 5 + hidden + np.arange(len(cell)) + 128) % 256 - 128).astype(np.int8)
+        cell[:] = ((cell.astype(np.int64) * 5 + hidden + np.arange(len(cell)) + 128) % 256 - 128).astype(
+            np.int8
+        )
         said = np.full(len(frame), hidden[0], np.int8)
-        return {"reconstruction": said, "forecast": (cell[: 1].repeat(len(frame)) // 16).astype(np.int8)}
+        return {"reconstruction": said, "forecast": (cell[:1].repeat(len(frame)) // 16).astype(np.int8)}

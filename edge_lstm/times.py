@@ -14,7 +14,7 @@ TimeFormat = Literal["auto", "s", "ms", "us", "ns", "rfc3339"]
 
 _UNITS = {"s": NS, "ms": 1_000_000, "us": 1_000, "ns": 1}
 # Auto-detection by magnitude: 1e11 s is the year 5138, 1e11 ms is 1973. See docs/format-reading.md.
-_LIMITS = ((1e11, "s"), (1e14, "ms"), (1e17, "us"))
+_LIMITS: tuple[tuple[float, TimeFormat], ...] = ((1e11, "s"), (1e14, "ms"), (1e17, "us"))
 _INT64_MAX = 2**63 - 1
 _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9})\d*)?)?\s?([Zz]|[+-]\d\d:?\d\d)?"
@@ -75,7 +75,7 @@ def _from_number(value: int | float, unit: TimeFormat) -> int:
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{value} is not a time")
     if unit == "auto":
-        unit = next((name for limit, name in _LIMITS if abs(value) < limit), "ns")  # type: ignore[assignment]
+        unit = next((name for limit, name in _LIMITS if abs(value) < limit), "ns")
     factor = _UNITS[unit]
     if isinstance(value, int):
         ns = value * factor

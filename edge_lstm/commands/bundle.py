@@ -39,19 +39,26 @@ def _facts(bundle: Bundle) -> list[str]:
     units = [f"{c.name} [{c.unit}]" if c.unit else c.name for c in manifest.channels]
     state = sum(t.shape[-1] for t in manifest.inputs if t.name != manifest.input)
     lines = [
-        f"bundle      {manifest.id} {manifest.version} (format {manifest.format}, created {manifest.created})",
+        f"bundle      {manifest.id} {manifest.version}, format {manifest.format}, created {manifest.created}",
         f"sha256      {bundle.sha256}",
         f"channels    {len(units)}: {', '.join(units)}",
         f"period      {grid.period_s:g} s; silence over {grid.gap_after_s:g} s starts the state anew",
         f"warm-up     {grid.warm_up} frames",
-        f"model       {len(bundle.read('model.int8.tflite'))} bytes, {len(manifest.layers)} layer(s), "
-        f"{state} state numbers a stream",
+        (
+            f"model       {len(bundle.read('model.int8.tflite'))} bytes, {len(manifest.layers)} layer(s), "
+            f"{state} state numbers a stream"
+        ),
         f"heads       {', '.join(head.kind for head in manifest.scoring.heads)}",
-        f"threshold   {threshold.level:.6g}, calibrated for {threshold.budget_per_month:g} false alarms a month"
-        f" (expected {threshold.expected_per_month:.3g}{', extrapolated' if threshold.extrapolated else ''})",
+        (
+            f"threshold   {threshold.level:.6g} for {threshold.budget_per_month:g} false alarms a month"
+            f" (expected {threshold.expected_per_month:.3g}"
+            f"{', extrapolated' if threshold.extrapolated else ''})"
+        ),
         f"assets      {', '.join(manifest.assets) or 'any (one scaling)'}",
     ]
-    lines += [f"{name:<11} {value}" for name, value in manifest.training.items() if isinstance(value, str | int)]
+    lines += [
+        f"{name:<11} {value}" for name, value in manifest.training.items() if isinstance(value, str | int)
+    ]
     if "int8_float_correlation" in metrics:
         lines.append(f"int8/float  score correlation {metrics['int8_float_correlation']:.4f}")
     lines += [f"member      {name}, {entry.length} bytes" for name, entry in manifest.files.items()]
@@ -77,8 +84,8 @@ def selftest(context: click.Context, bundle: Path, as_json: bool) -> None:
         click.echo(msgspec.json.encode(facts).decode())
     else:
         click.echo(
-            f"{'pass' if result.passed else 'FAIL'}: {result.steps} steps on {result.backend}, greatest difference "
-            f"{result.greatest:g} quantization steps in '{result.tensor}' at step {result.tick} "
+            f"{'pass' if result.passed else 'FAIL'}: {result.steps} steps on {result.backend}, greatest "
+            f"difference {result.greatest:g} quantization steps in '{result.tensor}' at step {result.tick} "
             f"(tolerance {result.tolerance})"
         )
     context.exit(0 if result.passed else 1)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 __all__ = ["ALERT_SCHEMA", "Alert", "AlertModel", "AlertState", "Contributor"]
 
-ALERT_SCHEMA = "edge-lstm.alert/1"
+ALERT_SCHEMA: Final = "edge-lstm.alert/1"
 
 
 class Contributor(msgspec.Struct, frozen=True):

@@ -8,7 +8,14 @@ import msgspec
 
 from edge_lstm.contracts.alert import Alert
 
-__all__ = ["SNAPSHOT_VERSION", "AlignMemory", "AlarmMemory", "DetectorSnapshot", "ResetReason", "StreamSnapshot"]
+__all__ = [
+    "SNAPSHOT_VERSION",
+    "AlarmMemory",
+    "AlignMemory",
+    "DetectorSnapshot",
+    "ResetReason",
+    "StreamSnapshot",
+]
 
 SNAPSHOT_VERSION = 1
 

@@ -102,9 +102,7 @@ class AlertWriter:
             for i in order
         ]
 
-    def _text(
-        self, kind: str, frame: Frame, memory: AlarmMemory, contributors: Sequence[Contributor]
-    ) -> str:
+    def _text(self, kind: str, frame: Frame, memory: AlarmMemory, contributors: Sequence[Contributor]) -> str:
         if kind == "close":
             minutes = (frame.time_ns - memory.started_ns) / NS / 60
             return f"{frame.asset}: back to normal after {minutes:.1f} min"

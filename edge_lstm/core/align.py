@@ -32,7 +32,10 @@ class Aligner:
     def __init__(self, channels: Sequence[Channel], grid: Grid, *, centre: Sequence[float]) -> None:
         self._index = {channel.name: i for i, channel in enumerate(channels)}
         self._ranges = {
-            i: (-math.inf if c.valid_min is None else c.valid_min, math.inf if c.valid_max is None else c.valid_max)
+            i: (
+                -math.inf if c.valid_min is None else c.valid_min,
+                math.inf if c.valid_max is None else c.valid_max,
+            )
             for i, c in enumerate(channels)
             if c.valid_min is not None or c.valid_max is not None
         }

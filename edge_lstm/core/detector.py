@@ -195,7 +195,7 @@ class Detector:
         z = scaling.forward(frame.values)  # (channels,)
         said = self._stepper.step(z, self._table.states(asset))
         expected = self._scorer.expectation(said, z, self._table.view("forecast", asset))
-        skip = self._scorer.silent(first) | np.asarray(frame.masked)
+        skip = self._scorer.silent(first=first) | np.asarray(frame.masked)
         self._scorer.update(self._table.view("bias", asset), smoothed, z - expected, skip=skip)
         value, parts = self._scorer.fuse(smoothed)
         warming = frame.tick < self._warm_up
@@ -217,9 +217,7 @@ class Detector:
         )
         return score, transition
 
-    def _alert(
-        self, stream: _Stream, frame: Frame, score: Score, transition: Transition
-    ) -> Alert | None:
+    def _alert(self, stream: _Stream, frame: Frame, score: Score, transition: Transition) -> Alert | None:
         memory, last = stream.alarm, stream.alarm.alert
         reset = (stream.reset_ns, stream.reset_reason)
         if transition == "open":

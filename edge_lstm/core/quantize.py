@@ -25,7 +25,8 @@ def quantize(real: NDArray[np.float64], tensor: Tensor) -> NDArray[np.int8] | ND
         return real.astype(np.float32)
     q = np.rint(real / tensor.scale) + tensor.zero_point
     q = np.nan_to_num(q, nan=tensor.zero_point, posinf=127, neginf=-128)
-    return np.clip(q, -128, 127).astype(np.int8)
+    whole: NDArray[np.int8] = np.clip(q, -128, 127).astype(np.int8)
+    return whole
 
 
 def dequantize(q: NDArray[np.int8] | NDArray[np.float32], tensor: Tensor) -> NDArray[np.float64]:

@@ -52,9 +52,7 @@ class Scorer:
         previous[:] = np.where(self._forecast[:, None], z + said, 0.0)
         return expected
 
-    def update(
-        self, bias: Floats, smoothed: Floats, residual: Floats, *, skip: NDArray[np.bool_]
-    ) -> None:
+    def update(self, bias: Floats, smoothed: Floats, residual: Floats, *, skip: NDArray[np.bool_]) -> None:
         """Take one frame's residuals into the smoothing memory, in place.
 
         Args:
@@ -75,6 +73,6 @@ class Scorer:
         parts = smoothed / np.where(total > 0, total, 1.0) * (levels[:, None] / len(levels))
         return score, parts
 
-    def silent(self, first: bool) -> NDArray[np.bool_]:
+    def silent(self, *, first: bool) -> NDArray[np.bool_]:
         """Heads with nothing to say at the first frame of a state, (heads, 1)."""
         return (self._forecast & first)[:, None]

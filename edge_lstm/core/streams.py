@@ -65,7 +65,7 @@ class StreamTable:
 
     def view(self, name: str, asset: str) -> NDArray[np.float64]:
         """View of ``forecast``, ``bias`` or ``smoothed``, (heads, channels)."""
-        view: NDArray[np.float64] = self._arrays[name][self._rows[asset]]  # type: ignore[assignment]
+        view: NDArray[np.float64] = self._arrays[name][self._rows[asset]]
         return view
 
     def dump(self, asset: str) -> dict[str, bytes]:

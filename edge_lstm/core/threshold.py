@@ -28,7 +28,9 @@ class AlarmRule:
     def __init__(self, calibrated: Threshold, site: AlarmOverrides) -> None:
         def choose(name: str) -> float:
             said = getattr(site, name)
-            return float(getattr(calibrated, name if name != "threshold" else "level") if said is None else said)
+            return float(
+                getattr(calibrated, name if name != "threshold" else "level") if said is None else said
+            )
 
         self.level = choose("threshold")
         self._close_level = self.level * choose("close_ratio")

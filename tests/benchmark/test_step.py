@@ -36,7 +36,7 @@ def test_push_against_bare_invoke(tiny_bundle: Path, capsys: pytest.CaptureFixtu
     backend = LiteRtBackend(bundle)
     names = [channel.name for channel in bundle.manifest.channels]
     detector = Detector(bundle.manifest, backend, sha256=bundle.sha256, node="bench")
-    values = dict(zip(names, bundle.manifest.scaling.centre, strict=True))
+    values: dict[str, float | None] = dict(zip(names, bundle.manifest.scaling.centre, strict=True))
     states = [np.full(a.shape[-1], zero(a), a.dtype) for a, _ in state_tensors(bundle.manifest)]
     frame, moment = np.zeros(len(names), np.int8), [0]
 
@@ -51,7 +51,7 @@ def test_push_against_bare_invoke(tiny_bundle: Path, capsys: pytest.CaptureFixtu
 
     def invoke() -> None:
         for _ in range(STEPS):
-            backend._interpreter.invoke()  # noqa: SLF001 - the bare floor to compare with
+            backend._interpreter.invoke()
 
     floor, glue, whole = best_us(invoke), best_us(step), best_us(push)
     with capsys.disabled():

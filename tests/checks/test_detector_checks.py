@@ -174,8 +174,8 @@ def test_gap_closes_no_door_on_an_open_episode() -> None:
 def test_missing_channel_is_not_scored_and_becomes_a_quality_event() -> None:
     """A silent channel is a fault of the sensor: its error does not grow, and it is named."""
     detector = Detector(fake_manifest(("a", "b")), FakeBackend(), sha256="0", node="n")
-    values: list[dict[str, float | None]] = [{"a": 0.0, "b": 0.0}] * 5 + [{"a": 0.0, "b": None}] * 6
-    values += [{"a": 0.0, "b": 0.0}]
+    there: dict[str, float | None] = {"a": 0.0, "b": 0.0}
+    values = [*[there] * 5, *[there | {"b": None}] * 6, there]
     events = run(detector, [Reading("p", START + i * S, v) for i, v in enumerate(values)])
     faults = [(e.reason, e.channel, e.active) for e in events if isinstance(e, QualityEvent)]
 
@@ -189,7 +189,9 @@ def test_value_out_of_its_valid_range_is_masked() -> None:
     detector = Detector(
         msgspec.structs.replace(manifest, channels=ranged), FakeBackend(), sha256="0", node="n"
     )
-    events = run(detector, [Reading("p", START + i * S, {"a": 0.0, "b": 999.0 if i == 3 else 0.0}) for i in range(6)])
+    events = run(
+        detector, [Reading("p", START + i * S, {"a": 0.0, "b": 999.0 if i == 3 else 0.0}) for i in range(6)]
+    )
 
     assert [] == alerts(events)
     assert [True, False] == [e.active for e in events if isinstance(e, QualityEvent)]
@@ -206,6 +208,7 @@ def test_more_assets_than_allowed_are_rejected() -> None:
 
 def test_many_assets_keep_their_states_when_the_table_grows() -> None:
     """Growing the table moves rows, not their content."""
+
     def readings(asset: str) -> list[Reading]:
         return [Reading(asset, START + i * S, {"a": float(i % 3)}) for i in range(10)]
 
@@ -214,7 +217,9 @@ def test_many_assets_keep_their_states_when_the_table_grows() -> None:
     together = scores(run(detector, [reading for column in columns for reading in column]))
     alone = Detector(fake_manifest(("a",)), FakeBackend(), sha256="0", node="n")
 
-    assert [s.score for s in scores(run(alone, readings("p7")))] == [s.score for s in together if s.asset == "p7"]
+    assert [s.score for s in scores(run(alone, readings("p7")))] == [
+        s.score for s in together if s.asset == "p7"
+    ]
 
 
 def test_snapshot_of_another_bundle_is_refused(make: Make) -> None:

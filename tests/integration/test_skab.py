@@ -124,7 +124,7 @@ def test_skab_through_a_real_broker(
     make_device: MakeDevice,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Two unseen experiments, interleaved: every reading scored as in replay, the valve found in one of them."""
+    """Two unseen experiments, interleaved: each reading scored as in replay, the valve found in one."""
     device = make_device(bundle=str(skab / "skab.elb"))
     device.start()
     listener.wait(lambda: listener.on(f"{ROOT}/model"), "the model")
@@ -133,11 +133,15 @@ def test_skab_through_a_real_broker(
         for name, one in experiments.items():
             if i < len(one.rows):
                 sensor.send(f"plant/{name}/readings", [one.rows[i]])
-    for name, one in experiments.items():
-        count = len(one.rows)
-        topic = f"{ROOT}/{name}/score"
-        listener.wait(lambda topic=topic, count=count: len(listener.on(topic)) >= count, f"scores of {name}", timeout_s=120)
-    listener.wait(lambda: len(subscriber.alerts()) >= len(_alerts(listener, names)), "alerts at the subscriber")
+    counts = {f"{ROOT}/{name}/score": len(one.rows) for name, one in experiments.items()}
+    listener.wait(
+        lambda: all(len(listener.on(topic)) >= count for topic, count in counts.items()),
+        "all scores",
+        timeout_s=120,
+    )
+    listener.wait(
+        lambda: len(subscriber.alerts()) >= len(_alerts(listener, names)), "alerts at the subscriber"
+    )
     assert 0 == device.end()
 
     for number, name in enumerate(names):
@@ -174,5 +178,7 @@ def _episodes(subscriber: Subscriber, name: str, one: Experiment) -> list[tuple[
         true = one.labels[begun]
         when = f"row {begun} to {end}, {begun - first:+d} from the label's start"
         cause = alert["contributors"][0]
-        found.append((true, f"{'true' if true else 'FALSE'} ({when}, {cause['channel']} {cause['share']:.0%})"))
+        found.append(
+            (true, f"{'true' if true else 'FALSE'} ({when}, {cause['channel']} {cause['share']:.0%})")
+        )
     return found

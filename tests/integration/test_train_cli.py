@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.train, pytest.mark.timeout(280)]
 
 def edge_lstm(*args: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         [sys.executable, "-m", "edge_lstm", *map(str, args)],
         capture_output=True,
         text=True,
@@ -53,8 +53,11 @@ def write(path: Path, table: list[list[object]]) -> Path:
 
 BAD: dict[str, tuple[list[list[object]] | bytes, str]] = {
     "empty file": (b"", "empty"),
-    "no numeric column": ([["time", "name"], *([1_772_366_400 + i, f"state {i % 3}"] for i in range(100))], "numeric"),
-    "one row": (rows(1, lambda i: [1.0, 2.0]), "row"),
+    "no numeric column": (
+        [["time", "name"], *([1_772_366_400 + i, f"state {i % 3}"] for i in range(100))],
+        "numeric",
+    ),
+    "one row": (rows(1, lambda _: [1.0, 2.0]), "row"),
     "constant channel": (rows(200, lambda i: [i % 7, 4.0]), "--ignore pressure"),
     "text in a number column": (rows(200, lambda i: [i % 7, "high" if i == 41 else i % 5]), "row 42"),
     "NaN run": (rows(200, lambda i: [i % 7, "" if 50 <= i < 120 else i % 5]), "pressure"),
@@ -134,7 +137,14 @@ def test_assets_of_a_parquet_file_have_their_own_scaling(tmp_path: Path, tiny_hi
     )
     two.write_parquet(tmp_path / "two.parquet")
     done = edge_lstm(
-        "train", tmp_path / "two.parquet", "--out", tmp_path / "m.elb", "--asset-column", "asset", "--updates", "40"
+        "train",
+        tmp_path / "two.parquet",
+        "--out",
+        tmp_path / "m.elb",
+        "--asset-column",
+        "asset",
+        "--updates",
+        "40",
     )
     assert done.returncode == 0, done.stderr
     scalings = open_bundle(tmp_path / "m.elb").manifest.assets
@@ -160,11 +170,11 @@ def test_bundle_tells_what_it_is(tiny_bundle: Path) -> None:
 
 def test_selftest_passes_here_and_fails_for_another_model(tiny_bundle: Path, tmp_path: Path) -> None:
     """Golden vectors come out; with a spoiled golden vector they do not, with the greatest difference."""
-    from io import BytesIO  # noqa: PLC0415
+    from io import BytesIO
 
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
-    from edge_lstm.bundle import GOLDEN, MANIFEST, write_bundle  # noqa: PLC0415
+    from edge_lstm.bundle import GOLDEN, MANIFEST, write_bundle
 
     good = edge_lstm("selftest", tiny_bundle, "--json")
     assert good.returncode == 0, good.stderr
@@ -187,15 +197,26 @@ def test_selftest_passes_here_and_fails_for_another_model(tiny_bundle: Path, tmp
 def test_replay_writes_scores_alerts_and_page(tiny_bundle: Path, tiny_history: Path, tmp_path: Path) -> None:
     """One row a reading in every format, alerts that fit the schema, a page that opens offline."""
     count = pl.read_csv(tiny_history).height
-    frames = []
     for name in ("s.csv", "s.parquet", "s.jsonl"):
         done = edge_lstm(
-            "replay", tiny_history, "--bundle", tiny_bundle, "--scores", tmp_path / name, "--channels",
-            "--alerts", tmp_path / "a.jsonl", "--html", tmp_path / "r.html",
+            "replay",
+            tiny_history,
+            "--bundle",
+            tiny_bundle,
+            "--scores",
+            tmp_path / name,
+            "--channels",
+            "--alerts",
+            tmp_path / "a.jsonl",
+            "--html",
+            tmp_path / "r.html",
         )
         assert done.returncode == 0, done.stderr
-        read = {".csv": pl.read_csv, ".parquet": pl.read_parquet, ".jsonl": pl.read_ndjson}[Path(name).suffix]
-        frames.append(read(tmp_path / name))
+    frames = [
+        pl.read_csv(tmp_path / "s.csv"),
+        pl.read_parquet(tmp_path / "s.parquet"),
+        pl.read_ndjson(tmp_path / "s.jsonl"),
+    ]
 
     assert [count] * 3 == [frame.height for frame in frames]
     assert ["time", "asset", "score", "threshold", "state"] == frames[0].columns[:5]
