@@ -51,9 +51,10 @@ class TlsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class MqttConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The broker, which must speak MQTT 5.
+    """The broker.
 
     Attributes:
+        protocol: Version of MQTT that the broker speaks: ``5``, or ``3.1.1`` for older ones.
         host: Name or address of the broker.
         port: TCP port of the broker; 8883 is usual with TLS.
         client_id: Name of this client at the broker, the same after every restart; null is edge-lstm-NODE.
@@ -66,6 +67,7 @@ class MqttConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         max_payload_bytes: Longest payload of a reading, bytes; longer ones are rejected unread.
     """
 
+    protocol: Literal["5", "3.1.1"] = "5"
     host: str = "127.0.0.1"
     port: Port = 1883
     client_id: str | None = None

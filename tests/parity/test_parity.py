@@ -54,7 +54,9 @@ def int8(model: Autoencoder) -> Converted:
 
 def stream(converted: Converted, x: Floats) -> NDArray[np.float64]:
     """Step a converted model one reading at a time, (rows, heads, channels)."""
-    manifest = fake_manifest(NAMES, inputs=converted.inputs, outputs=converted.outputs, layers=converted.layers)
+    manifest = fake_manifest(
+        NAMES, inputs=converted.inputs, outputs=converted.outputs, layers=converted.layers
+    )
     backend = LiteRtBackend(Bundle(Path("memory"), "", manifest, {MODEL: converted.content}))
     stepper, table = Stepper(manifest, backend), StreamTable(manifest)
     table.add("p")
@@ -74,12 +76,10 @@ def test_float_batch_equals_float_stream_at_every_step(model: Autoencoder) -> No
 
 def test_training_graph_equals_batch_forward(model: Autoencoder) -> None:
     """The unrolled graph that was trained is the model that is exported."""
-    from trainer.fit import _unroll  # noqa: PLC0415
+    from trainer.fit import _unroll
 
     x = signal(64, seed=2)
-    rebuilt, change, _, _ = _unroll(
-        model, tf.constant(x[None]), tf.ones((1, 64)), model.zero_states(1), None
-    )
+    rebuilt, change, _, _ = _unroll(model, tf.constant(x[None]), tf.ones((1, 64)), model.zero_states(1), None)
     batch = forward(model, x)
 
     assert np.abs(rebuilt.numpy()[0] - batch[0]).max() < 1e-5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -50,7 +51,9 @@ def test_json_frame_is_one_reading() -> None:
 
 def test_json_values_that_are_not_numbers_are_missing_and_named() -> None:
     """Text, lists, objects and endless integers make only their own channel missing; truth is 1 and 0."""
-    decoded = decode('{"a": "12.5", "b": [1], "c": {}, "d": true, "e": false, "f": 1, "g": 1' + "0" * 400 + "}")
+    decoded = decode(
+        '{"a": "12.5", "b": [1], "c": {}, "d": true, "e": false, "f": 1, "g": 1' + "0" * 400 + "}"
+    )
 
     assert isinstance(decoded.item, Reading)
     expected = {"a": None, "b": None, "c": None, "d": 1.0, "e": 0.0, "f": 1.0, "g": None}
@@ -207,7 +210,9 @@ def test_plain_value(payload: str, expected: float | None) -> None:
     assert {"flow": expected} == values(payload, format="value")
 
 
-@pytest.mark.parametrize("payload", ["", "on", "nan", "inf", "1_0", "0x10", "1,5", "١", "1 2", '"1"', "{}", "1" * 600])  # noqa: RUF001
+@pytest.mark.parametrize(
+    "payload", ["", "on", "nan", "inf", "1_0", "0x10", "1,5", "١", "1 2", '"1"', "{}", "1" * 600]
+)
 def test_plain_value_undecodable(payload: str) -> None:
     """What only looks like a number to Python is none."""
     assert R.UNDECODABLE == reason(payload, format="value")
@@ -215,7 +220,12 @@ def test_plain_value_undecodable(payload: str) -> None:
 
 def test_value_in_an_object() -> None:
     """Value and time by their paths, the channel by its mapping."""
-    source = {"format": "value", "value_field": "v.x", "time_field": "t", "channels": {"p1": "pressure"}}
+    source: dict[str, Any] = {
+        "format": "value",
+        "value_field": "v.x",
+        "time_field": "t",
+        "channels": {"p1": "pressure"},
+    }
     item = decode('{"v": {"x": 1.5}, "t": 1772366400}', channel="p1", **source).item
 
     assert Reading("pump", NOW, {"pressure": 1.5}) == item
@@ -237,7 +247,12 @@ def test_value_in_an_object_absent(payload: str) -> None:
 @given(st.binary(max_size=200))
 @pytest.mark.parametrize(
     "source",
-    [{}, {"time_field": "t", "values_field": "a.b"}, {"format": "value"}, {"format": "value", "value_field": "v"}],
+    [
+        {},
+        {"time_field": "t", "values_field": "a.b"},
+        {"format": "value"},
+        {"format": "value", "value_field": "v"},
+    ],
     ids=str,
 )
 def test_any_bytes_are_a_reading_or_a_reject(source: dict[str, Any], payload: bytes) -> None:
@@ -251,7 +266,9 @@ def test_any_bytes_are_a_reading_or_a_reject(source: dict[str, Any], payload: by
 
 JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from("tvab"), inner, max_size=4)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.sampled_from("tvab"), inner, max_size=4)
+    ),
     max_leaves=8,
 )
 
@@ -259,8 +276,7 @@ JSON = st.recursive(
 @given(JSON)
 def test_any_json_is_a_reading_or_a_reject(value: Any) -> None:  # noqa: ANN401
     """Structure-aware: whatever stands where a time or a value should be."""
-    import json
-
     payload = json.dumps(value)
-    for source in ({"time_field": "t"}, {"time_field": "t.a", "values_field": "v"}):
+    sources: list[dict[str, Any]] = [{"time_field": "t"}, {"time_field": "t.a", "values_field": "v"}]
+    for source in sources:
         assert isinstance(decode(payload, **source).item, Reading | Reject)

@@ -58,7 +58,9 @@ def test_config_schema_takes_the_example() -> None:
     validator = jsonschema.Draft202012Validator(_schema("config"))
 
     assert [] == list(validator.iter_errors(example))
-    assert ["hots" in error.message for error in validator.iter_errors({**example, "mqtt": {"hots": 1}})] == [True]
+    assert ["hots" in error.message for error in validator.iter_errors({**example, "mqtt": {"hots": 1}})] == [
+        True
+    ]
 
 
 def test_alert_schema_takes_an_alert() -> None:

@@ -60,11 +60,10 @@ def test_snapshot_with_any_byte_changed_is_refused(state: StateDir, tmp_path: Pa
 def _loads(path: Path, content: bytes, state: StateDir) -> bool:
     path.write_bytes(content)
     try:
-        return state.load() is not None
+        state.load()
     except SnapshotError as error:
-        assert SNAPSHOT in str(error)
-        assert "\n" not in str(error)
-        return False
+        return SNAPSHOT not in str(error)
+    return True
 
 
 def test_snapshot_that_cannot_be_written_leaves_the_old_one(state: StateDir, tmp_path: Path) -> None:

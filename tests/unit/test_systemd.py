@@ -70,4 +70,4 @@ def test_notifier_survives_a_manager_that_is_gone(tmp_path: Path, caplog: pytest
     notifier.ready()
     notifier.close()
 
-    assert "systemd.not_told text=\"READY=1\"" in caplog.text
+    assert 'systemd.not_told text="READY=1"' in caplog.text

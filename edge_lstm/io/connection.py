@@ -1,0 +1,269 @@
+"""One connection to the broker: one paho client, one epoch, one thread, then thrown away.
+
+paho is driven by its calls for foreign event loops (``loop_read``, ``loop_write``,
+``loop_misc``) from the transport's own thread, never by its own thread. That fences in
+what goes wrong with paho 2.x otherwise (numbers: docs/adr/0004 and its list of pitfalls):
+
+- An exception of a callback or of the packet parser ends *this* connection, visibly.
+- Nobody publishes or acknowledges from another thread, so no PUBACK can slip in front
+  of CONNECT and no two writers can interleave bytes.
+- paho never reconnects and never resends: the next connection is a new client.
+- Reading can be paused, which bounds the memory of whoever scores slower than sensors send.
+"""
+
+from __future__ import annotations
+
+import select
+import ssl
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from edge_lstm.clock import ArrivalClock
+from edge_lstm.io.settings import MqttSettings
+from edge_lstm.io.transport import (
+    Confirmed,
+    Connected,
+    Message,
+    Publication,
+    Subscribed,
+    Subscription,
+    TransportEvent,
+)
+
+__all__ = ["Connection", "ConnectionLost"]
+
+_NO_SUBSCRIBERS = 0x10
+_TAKEN_OVER = 0x8E
+_INFLIGHT = 20
+_RETAIN_IF_NEW = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
+
+
+class ConnectionLost(Exception):  # noqa: N818 - the usual end of a connection, not an error
+    """The connection has ended.
+
+    Args:
+        reason: Why, in one line.
+        taken_over: Whether another client with our id has taken our place.
+    """
+
+    def __init__(self, reason: str, *, taken_over: bool = False) -> None:
+        self.reason, self.taken_over = reason, taken_over
+        super().__init__(reason)
+
+
+class Connection:
+    """Opens at construction; `turn` moves it on.
+
+    Args:
+        settings: The broker and who we are there.
+        epoch: Number of this connection.
+        clock: Gives messages their time of arrival.
+        deliver: Takes what happens; must not block.
+        password: Password of the user.
+
+    Raises:
+        OSError: Nobody answers there, or TLS fails.
+    """
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        *,
+        epoch: int,
+        clock: ArrivalClock,
+        deliver: Callable[[TransportEvent], None],
+        password: str | None,
+    ) -> None:
+        self._settings, self._epoch, self._clock, self._deliver = settings, epoch, clock, deliver
+        self._is_5 = settings.protocol == MQTTProtocolVersion.MQTTv5
+        self._ended: ConnectionLost | None = None
+        self._tokens: dict[int, int | None] = {}  # one entry for each QoS 1 publication under way
+        self._held: deque[tuple[Publication, int | None]] = deque()
+        self._window = _INFLIGHT
+        self._asked: dict[int, list[str]] = {}
+        self.accepted = False
+        self.refused: tuple[str, ...] = ()
+        self._client = client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=settings.client_id,
+            protocol=settings.protocol,
+            clean_session=None if self._is_5 else False,
+            manual_ack=True,
+            reconnect_on_failure=False,
+        )
+        client.suppress_exceptions = False
+        client.connect_timeout = settings.connect_timeout_s
+        client.username_pw_set(settings.username, password)
+        if settings.tls is not None:
+            client.tls_set_context(settings.tls)
+        will = settings.will
+        client.will_set(will.topic, will.payload, will.qos, will.retain)
+        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
+        client.on_message, client.on_publish = self._on_message, self._on_publish
+        client.on_subscribe = self._on_subscribe
+        where = (settings.host, settings.port, settings.keepalive_s)
+        if self._is_5:  # The session must outlive connection and process; paho's defaults would wipe it.
+            client.connect(*where, clean_start=False, properties=_connect_properties(settings))
+        else:
+            client.connect(*where)
+
+    # -------------------------------------------------------------------------------- network
+
+    def turn(self, timeout_s: float, *, read: bool, wake_fd: int) -> bool:
+        """Wait for the network or for ``wake_fd``, and do what there is to do.
+
+        Args:
+            timeout_s: Longest wait, seconds.
+            read: Whether to read from the network; pausing holds the broker back.
+            wake_fd: Ends the wait when it becomes readable.
+
+        Returns:
+            Whether ``wake_fd`` is readable.
+
+        Raises:
+            ConnectionLost: It is over.
+        """
+        sock: Any = self._client.socket()
+        if sock is None:
+            raise self._ended or ConnectionLost("connection closed")
+        buffered = read and isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        readers = [wake_fd, sock] if read else [wake_fd]
+        writers = [sock] if self._client.want_write() else []
+        ready, writable, _ = select.select(readers, writers, [], 0 if buffered else timeout_s)
+        if buffered or sock in ready:
+            self._check(self._client.loop_read())
+            self._send_held()
+        if writable:
+            self._check(self._client.loop_write())
+        self._check(self._client.loop_misc())
+        return wake_fd in ready
+
+    def _check(self, code: MQTTErrorCode) -> None:
+        if self._ended is not None:
+            raise self._ended
+        if code != paho.MQTT_ERR_SUCCESS:
+            raise ConnectionLost(paho.error_string(code).rstrip("."))
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing waits to be written or confirmed."""
+        return not self._client.want_write() and not self._tokens and not self._held
+
+    def close(self, *, politely: bool) -> None:
+        """End it; politely the broker is told, and publishes no last will."""
+        if politely:
+            self._client.disconnect()
+        sock = self._client.socket()
+        if sock is not None:
+            sock.close()
+
+    # -------------------------------------------------------------------------------- out
+
+    def publish(self, publication: Publication, token: int | None = None) -> bool:
+        """Hand a publication to the network; false when it was dropped because the network is full."""
+        if publication.qos:
+            self._held.append((publication, token))
+            self._send_held()
+            return True
+        if self._client.want_write():
+            return False  # paho's queue has no limit for QoS 0
+        info = self._client.publish(publication.topic, publication.payload, retain=publication.retain)
+        return info.rc == paho.MQTT_ERR_SUCCESS
+
+    def _send_held(self) -> None:
+        """Send what waits, never more at once than the broker allows: paho does not look at that."""
+        while self._held and len(self._tokens) < self._window:
+            publication, token = self._held.popleft()
+            info = self._client.publish(
+                publication.topic, publication.payload, qos=1, retain=publication.retain
+            )
+            if info.rc != paho.MQTT_ERR_SUCCESS:
+                raise ConnectionLost(paho.error_string(info.rc).rstrip("."))
+            self._tokens[info.mid] = token
+
+    def ack(self, mid: int) -> None:
+        """Acknowledge a message of this connection."""
+        self._client.ack(mid, 1)
+
+    def subscribe(self, subscriptions: tuple[Subscription, ...]) -> None:
+        """Ask for topics; what the broker had kept comes only for those it does not know of us yet.
+
+        MQTT 3.1.1 has no such wish: there it comes again, and is rejected as a duplicate or as stale.
+        """
+        wanted: list[Any] = [
+            (s.filter, SubscribeOptions(qos=s.qos, retainHandling=_RETAIN_IF_NEW) if self._is_5 else s.qos)
+            for s in subscriptions
+        ]
+        _, mid = self._client.subscribe(wanted)
+        if mid is not None:
+            self._asked[mid] = [s.filter for s in subscriptions]
+
+    def unsubscribe(self, filters: tuple[str, ...]) -> None:
+        """Give up topics of an earlier configuration."""
+        self._client.unsubscribe(list(filters))
+
+    # -------------------------------------------------------------------------------- in
+
+    def _on_connect(
+        self,
+        _client: object,
+        _data: object,
+        flags: paho.ConnectFlags,
+        reason: ReasonCode,
+        more: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            self._ended = ConnectionLost(f"the broker refuses us: {reason}")
+            return
+        self._window = min(_INFLIGHT, getattr(more, "ReceiveMaximum", _INFLIGHT))
+        self.accepted = True
+        self._deliver(Connected(self._epoch, flags.session_present))
+
+    def _on_disconnect(
+        self, _client: object, _data: object, flags: paho.DisconnectFlags, reason: ReasonCode, _more: object
+    ) -> None:
+        who = "the broker says" if flags.is_disconnect_packet_from_server else "connection lost:"
+        taken_over = flags.is_disconnect_packet_from_server and reason.value == _TAKEN_OVER
+        self._ended = self._ended or ConnectionLost(f"{who} {reason}", taken_over=taken_over)
+
+    def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = ""  # matches no input, so it is counted as a bad topic
+        now_ns = self._clock.now_ns()
+        payload = bytes(message.payload)
+        self._deliver(Message(topic, payload, message.qos, message.retain, now_ns, message.mid, self._epoch))
+
+    def _on_publish(
+        self, _client: object, _data: object, mid: int, reason: ReasonCode, _more: object
+    ) -> None:
+        # QoS 0 comes here too, with a number of its own that has no token.
+        token = self._tokens.pop(mid, None)
+        if token is not None:
+            failure = str(reason) if reason.is_failure else ""
+            self._deliver(Confirmed(token, failure, heard=reason.value != _NO_SUBSCRIBERS))
+
+    def _on_subscribe(
+        self, _client: object, _data: object, mid: int, reasons: list[ReasonCode], _more: object
+    ) -> None:
+        asked = self._asked.pop(mid, [])
+        self.refused = tuple(f for f, reason in zip(asked, reasons, strict=False) if reason.is_failure)
+        self._deliver(Subscribed(self.refused))
+
+
+def _connect_properties(settings: MqttSettings) -> Properties:
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.SessionExpiryInterval = settings.session_expiry_s
+    # The broker keeps back what is much too large; what is a little too large comes and is counted.
+    properties.MaximumPacketSize = settings.max_packet_bytes
+    properties.ReceiveMaximum = settings.receive_maximum
+    return properties

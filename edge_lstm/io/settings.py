@@ -1,0 +1,133 @@
+"""What a connection to the broker needs, made from the configuration; files are checked at the start."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from paho.mqtt.enums import MQTTProtocolVersion
+
+from edge_lstm.contracts.config import DeviceConfig, TlsConfig
+from edge_lstm.errors import ConfigError
+from edge_lstm.io.transport import Publication
+
+__all__ = ["MqttSettings", "mqtt_settings", "read_password"]
+
+_LEAST_PACKET = 2**20
+_PROTOCOLS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttSettings:
+    """The broker and who we are there.
+
+    Attributes:
+        host: Name or address.
+        port: TCP port.
+        client_id: Our name at the broker, the same after every restart.
+        protocol: Version of MQTT, as paho numbers them.
+        username: Login, or ``None``.
+        password_file: File whose first line is the password, or ``None``.
+        keepalive_s: Longest silence, seconds.
+        session_expiry_s: How long the broker remembers us, seconds.
+        max_packet_bytes: Largest packet that the broker may send.
+        receive_maximum: Most messages that the broker may send ahead of our acknowledgements.
+        connect_timeout_s: Longest wait for TCP, for TLS and for the broker's answer, each, seconds.
+        tls: Context for TLS, or ``None``.
+        online: Published at every connection.
+        will: Published by the broker when we vanish.
+    """
+
+    host: str
+    port: int
+    client_id: str
+    protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5
+    username: str | None = None
+    password_file: Path | None = None
+    keepalive_s: int = 30
+    session_expiry_s: int = 604_800
+    max_packet_bytes: int = _LEAST_PACKET
+    receive_maximum: int = 1000
+    connect_timeout_s: float = 10.0
+    tls: ssl.SSLContext | None = None
+    online: Publication
+    will: Publication
+
+
+def mqtt_settings(config: DeviceConfig) -> MqttSettings:
+    """Settings of a configuration.
+
+    Raises:
+        ConfigError: A file that it names cannot be used.
+    """
+    mqtt, topic = config.mqtt, f"{config.root}/availability"
+    settings = MqttSettings(
+        host=mqtt.host,
+        port=mqtt.port,
+        client_id=config.client_id,
+        protocol=_PROTOCOLS[mqtt.protocol],
+        username=mqtt.username,
+        password_file=None if mqtt.password_file is None else Path(mqtt.password_file),
+        keepalive_s=mqtt.keepalive_s,
+        session_expiry_s=mqtt.session_expiry_s,
+        max_packet_bytes=max(_LEAST_PACKET, 4 * mqtt.max_payload_bytes),
+        tls=None if mqtt.tls is None else _tls_context(mqtt.tls),
+        online=Publication(topic, b"online", qos=1, retain=True),
+        will=Publication(topic, b"offline", qos=1, retain=True),
+    )
+    read_password(settings)
+    return settings
+
+
+def read_password(settings: MqttSettings) -> str | None:
+    """First line of the password file; read anew at every connection, so it can be changed on the fly.
+
+    Raises:
+        ConfigError: It cannot be read, or is empty.
+    """
+    if settings.password_file is None:
+        return None
+    try:
+        lines = settings.password_file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(
+            f"cannot read {settings.password_file}: {why}",
+            key="mqtt.password_file",
+            do="check the path and its owner",
+        ) from error
+    if not lines or not lines[0]:
+        raise ConfigError(
+            f"{settings.password_file} is empty",
+            key="mqtt.password_file",
+            expected="the password in its first line",
+        )
+    return lines[0]
+
+
+def _tls_context(tls: TlsConfig) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    try:
+        if tls.ca_file is not None:
+            context = ssl.create_default_context(cafile=tls.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise _bad_file("ca_file", tls.ca_file, error) from error
+    try:
+        if tls.cert_file is not None:
+            # A password would be asked for on the terminal; a daemon has none.
+            context.load_cert_chain(tls.cert_file, tls.key_file, password=_no_password)
+    except (OSError, ssl.SSLError) as error:
+        raise _bad_file("cert_file", f"{tls.cert_file} with {tls.key_file}", error) from error
+    return context
+
+
+def _no_password() -> str:
+    return ""
+
+
+def _bad_file(key: str, path: str | None, error: OSError) -> ConfigError:
+    why = "not a certificate or key in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
+    return ConfigError(
+        f"cannot use {path}: {why}", key=f"mqtt.tls.{key}", do="check the path and the file's owner"
+    )

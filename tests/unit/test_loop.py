@@ -1,0 +1,461 @@
+"""The engine, the loop and the restore, without sockets: events in, calls out."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from edge_lstm.contracts.alert import Alert
+from edge_lstm.contracts.config import DeviceConfig
+from edge_lstm.core.backend import TensorArray
+from edge_lstm.core.detector import Detector
+from edge_lstm.engine import Engine
+from edge_lstm.io.health import HealthModel
+from edge_lstm.io.outbox import Outbox
+from edge_lstm.io.snapshot import StateDir
+from edge_lstm.io.systemd import Notifier
+from edge_lstm.io.transport import (
+    Confirmed,
+    Connected,
+    Disconnected,
+    Message,
+    Publication,
+    Subscribed,
+    TransportEvent,
+    Woken,
+)
+from edge_lstm.loop import Loop, Parts, Stop
+from edge_lstm.restore import restore
+from edge_lstm.testing import FakeBackend, fake_manifest
+from edge_lstm.times import NS
+
+SHA = "ab" * 32
+START_NS = 1_772_366_400 * NS
+FAREWELL = Publication("edge-lstm/n/availability", b"offline", qos=1, retain=True)
+
+
+@dataclass
+class ManualClock:
+    """Time that goes when it is told to."""
+
+    now_s: float = 0.0
+
+    def time_ns(self) -> int:
+        """Wall clock."""
+        return START_NS + round(self.now_s * NS)
+
+    def monotonic(self) -> float:
+        """Seconds since the start of the test."""
+        return self.now_s
+
+
+@dataclass
+class ScriptedTransport:
+    """Delivers what the test has written down, and writes down what it is told."""
+
+    clock: ManualClock
+    script: deque[TransportEvent | float] = field(default_factory=deque)
+    said: list[tuple[str, Any]] = field(default_factory=list)
+    stop_request: Stop | None = None
+    answers: bool = True
+    alive: bool = True
+    dropped: int = 0
+    connected: bool = False
+
+    @property
+    def backlog(self) -> int:
+        """What waits."""
+        return len(self.script)
+
+    def start(self) -> None:
+        """Begin."""
+        self.said.append(("start", None))
+
+    def receive(self, timeout_s: float) -> TransportEvent | None:
+        """The next event; a number lets time pass; the end asks the loop to stop."""
+        if not self.script:
+            if self.stop_request is not None:
+                self.stop_request.request()
+            self.clock.now_s += min(timeout_s, 1.0)
+            return None
+        found = self.script.popleft()
+        if isinstance(found, float):
+            self.clock.now_s += min(timeout_s, found)
+            if found > timeout_s:
+                self.script.appendleft(found - timeout_s)
+            return None
+        if isinstance(found, Connected | Disconnected):
+            self.connected = isinstance(found, Connected)
+        return found
+
+    def publish(self, publication: Publication, *, token: int | None = None) -> None:
+        """Write it down; what has a token is confirmed, unless the test says otherwise."""
+        if not self.connected:
+            return
+        self.said.append(("publish", publication))
+        if token is not None and self.answers:
+            self.script.appendleft(Confirmed(token))
+
+    def ack(self, message: Message) -> None:
+        """Write it down."""
+        self.said.append(("ack", message.mid))
+
+    def wake(self) -> None:
+        """Nothing sleeps here."""
+        self.script.append(Woken())
+
+    def stop(self, farewell: Publication, *, timeout_s: float) -> None:
+        """Write it down."""
+        self.said.append(("stop", (farewell, timeout_s)))
+
+    def published(self, ending: str) -> list[Publication]:
+        """What was published on topics of an ending."""
+        return [p for kind, p in self.said if kind == "publish" and p.topic.endswith(ending)]
+
+
+class BrokenBackend(FakeBackend):
+    """Fails for some frames."""
+
+    def __init__(self) -> None:
+        self.failing = 0
+
+    def step(self, frame: TensorArray, state: Sequence[TensorArray]) -> Mapping[str, TensorArray]:
+        """As `FakeBackend`, or not at all."""
+        if self.failing:
+            self.failing -= 1
+            state[0][:] = 99
+            raise RuntimeError("interpreter lost")
+        return super().step(frame, state)
+
+
+class House:
+    """Everything around one loop."""
+
+    def __init__(self, folder: Path, **changes: Any) -> None:  # noqa: ANN401 - any key of the configuration
+        self.config = msgspec.convert(
+            {
+                "node": "n",
+                "bundle": "b",
+                "state_dir": str(folder / "state"),
+                "inputs": [{"topic": "plant/{asset}", "time_field": "t"}],
+                "publish": {"score_interval_s": 0, "health_interval_s": 30},
+                "alarm": {"threshold": 1.5, "open_after": 2, "close_after": 2, "refractory": 0},
+                **changes,
+            },
+            DeviceConfig,
+        )
+        self.clock = ManualClock()
+        self.backend = BrokenBackend()
+        self.state = StateDir(folder / "state")
+        self.sha256 = SHA
+
+    def engine(self) -> Engine:
+        """An engine that has seen nothing."""
+        manifest = fake_manifest()
+        detector = Detector(manifest, self.backend, sha256=self.sha256, node="n", alarm=self.config.alarm)
+        return Engine(self.config, detector, manifest=manifest, clock=self.clock)
+
+    def run(
+        self, *script: TransportEvent | float, answers: bool = True, limit: int = 2000
+    ) -> ScriptedTransport:
+        """A whole life of a daemon, from restore to stop."""
+        begin = restore(self.state, self.engine, sha256=self.sha256, clock=self.clock)
+        stop = Stop()
+        transport = ScriptedTransport(self.clock, deque(script), stop_request=stop, answers=answers)
+        outbox = Outbox(limit=limit)
+        outbox.add(begin.pending)
+        self.begin = begin
+        parts = Parts(
+            config=self.config,
+            engine=begin.engine,
+            transport=transport,
+            state=self.state,
+            outbox=outbox,
+            notifier=Notifier(),
+            clock=self.clock,
+            stop=stop,
+            model=HealthModel("fake", "1", self.sha256),
+            backend="fake",
+            farewell=FAREWELL,
+            filters=("plant/+",),
+            reset_reason=begin.reset_reason,
+        )
+        self.loop = Loop(parts)
+        self.loop.run()
+        return transport
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    """A house with its own folder."""
+    made = House(tmp_path)
+    yield made
+    made.state.close()
+
+
+def reading(number: int, value: float = 0.5, *, mid: int | None = None, asset: str = "pump") -> Message:
+    """A reading of both channels, one a second."""
+    body = json.dumps({"t": START_NS // NS + number, "a": value, "b": value})
+    arrived = START_NS + number * NS
+    return Message(f"plant/{asset}", body.encode(), 1, False, arrived, number if mid is None else mid, 1)
+
+
+UP = Connected(1, session_present=True)
+GRANTED = Subscribed(())
+
+
+def strange(first: int, count: int) -> list[Message]:
+    """Readings that no fake model expects: they jump from rail to rail."""
+    return [reading(n, 7.5 if n % 2 else -7.5) for n in range(first, first + count)]
+
+
+def test_loop_order_is_score_publish_acknowledge(house: House) -> None:
+    """A reading is acknowledged after its score has gone out, and each once."""
+    transport = house.run(UP, GRANTED, reading(1), reading(2))
+    kinds = [
+        (kind, what.topic.rsplit("/", 1)[-1] if kind == "publish" else what)
+        for kind, what in transport.said
+        if kind == "ack" or (kind == "publish" and what.topic.endswith("score"))
+    ]
+
+    assert [("publish", "score"), ("ack", 1), ("publish", "score"), ("ack", 2)] == kinds
+
+
+def test_loop_bad_messages_are_acknowledged_and_counted(house: House) -> None:
+    """Poison is told the broker as done, or it would come for ever."""
+    bad = msgspec.structs.replace(reading(1), payload=b"?")
+    elsewhere = msgspec.structs.replace(reading(2), topic="other/pump")
+    empty = msgspec.structs.replace(reading(3), topic="")
+    transport = house.run(UP, bad, elsewhere, empty, reading(4), reading(4, mid=9))
+
+    assert [1, 2, 3, 4, 9] == [what for kind, what in transport.said if kind == "ack"]
+    health = house.loop.health()
+    assert {"undecodable": 1, "bad_topic": 2, "duplicate": 1} == health.rejects
+    assert (2, 1) == (health.readings, health.frames)
+
+
+def test_loop_a_fault_of_ours_stops_one_asset_for_one_message(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged with its traceback, acknowledged, counted; the asset starts anew and the others go on."""
+    house.backend.failing = 1
+    transport = house.run(UP, GRANTED, reading(1), reading(2, asset="other"), reading(2), reading(3))
+
+    assert [1, 2, 2, 3] == [what for kind, what in transport.said if kind == "ack"]
+    assert ("degraded", 1, 3) == (
+        house.loop.health().status,
+        house.loop.health().failures,
+        house.loop.health().frames,
+    )
+    assert "message.failed topic=plant/pump" in caplog.text
+    assert "interpreter lost" in caplog.text
+    fresh = house.engine()
+    expected = [
+        json.loads(p.payload)["score"] for p in [*fresh.handle(reading(2)), *fresh.handle(reading(3))]
+    ]
+    assert expected == [json.loads(p.payload)["score"] for p in transport.published("pump/score")]
+
+
+def test_loop_many_faults_in_a_row_end_the_process(house: House) -> None:
+    """What fails for everything is for the service manager to start anew."""
+    house.backend.failing = 100
+    with pytest.raises(RuntimeError, match="interpreter lost"):
+        house.run(UP, *[reading(n) for n in range(1, 20)])
+
+
+def test_loop_alerts_wait_for_the_broker(house: House) -> None:
+    """While the broker is away nothing is lost: alerts go out in order when it is back, scores do not."""
+    house.run(UP, GRANTED, *[reading(n) for n in range(1, 4)])
+    transport = house.run(
+        UP,
+        Disconnected(1, "gone"),
+        *strange(4, 6),
+        *[reading(n) for n in range(10, 40)],
+        Connected(2, session_present=True),
+    )
+    types = [json.loads(p.payload)["type"] for p in transport.published("pump/alert")]
+
+    assert ("open", "close") == (types[0], types[-1])
+    assert [] == transport.published("pump/score")
+    assert b"" == transport.published("alarm/anomaly")[-1].payload
+
+
+def test_loop_stop_while_the_broker_is_away_loses_no_alert(house: House) -> None:
+    """What the broker did not get is in the snapshot, and the next process sends it first."""
+    house.run(*strange(1, 6))
+    assert 0 < len(house.loop._outbox)
+    transport = house.run(UP)
+    (first, *_) = [p for kind, p in transport.said if kind == "publish" and p.qos and "/pump/" in p.topic]
+
+    assert "edge-lstm/n/pump/alert" == first.topic
+    assert "open" == json.loads(first.payload)["type"]
+
+
+def test_loop_stop_with_unconfirmed_alerts_sends_them_again(house: House) -> None:
+    """Sent and not confirmed is not sent; a subscriber knows the repeat by its id."""
+    first = house.run(UP, *strange(1, 6), answers=False)
+    second = house.run(UP)
+
+    alert = json.loads(first.published("pump/alert")[0].payload)
+    assert alert == json.loads(second.published("pump/alert")[0].payload)
+
+
+def test_loop_stop_leaves_what_waits_unacknowledged(house: House) -> None:
+    """Messages behind the wish to stop are the next process's."""
+    begin = restore(house.state, house.engine, sha256=SHA, clock=house.clock)
+    assert begin.reset_reason is None
+    transport = house.run(UP, reading(1), 0.1)
+    house.loop._parts.stop.request()
+    transport.script.extend([reading(2), reading(3)])
+    transport.said.clear()
+    house.loop.run()
+
+    assert [] == [what for kind, what in transport.said if kind == "ack"]
+    assert ("stop", (FAREWELL, 3.0)) == transport.said[-1]
+
+
+def test_loop_refused_alert_is_tried_again_and_said(house: House) -> None:
+    """A refusal makes health degraded and holds nothing up; when it is taken, health is good again."""
+    transport = house.run(
+        UP, GRANTED, *strange(1, 3), Confirmed(1, "Not authorized"), 0.1, 31.0, answers=False
+    )
+
+    assert 2 == len(transport.published("pump/alert"))
+    assert "degraded" == house.loop.health().status
+    (said,) = house.loop.health().problems
+    assert "the broker refuses edge-lstm/n/pump/alert: Not authorized" == said
+    house.loop._take(Confirmed(1))
+    assert "ok" == house.loop.health().status
+
+
+def test_loop_alert_that_nobody_hears_is_logged_once(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """An alarm system without a subscriber is worth a line."""
+    house.run(UP, *strange(1, 3), Confirmed(1, heard=False), answers=False)
+
+    assert 1 == caplog.text.count("alert.nobody_listens topic=edge-lstm/n/pump/alert")
+
+
+def test_loop_session_lost_brings_retained_alarms_back(house: House) -> None:
+    """A broker that forgot us has forgotten our alarms too."""
+    transport = house.run(
+        UP, *strange(1, 3), 0.1, Disconnected(1, "gone"), Connected(2, session_present=False), 0.1
+    )
+    alarms = transport.published("alarm/anomaly")
+
+    assert 2 == len(alarms)
+    assert alarms[0] == alarms[1]
+
+
+def test_loop_status_follows_the_subscriptions(house: House) -> None:
+    """Starting until they are granted, degraded when one is refused."""
+    transport = house.run(UP, 0.1, GRANTED, 0.1, Subscribed(("plant/+",)))
+    statuses = [json.loads(p.payload)["status"] for p in transport.published("/health")]
+
+    assert ["starting", "ok", "degraded"] == statuses
+
+
+def test_loop_health_and_snapshots_come_by_the_clock(house: House) -> None:
+    """Every interval, whether readings come or not."""
+    transport = house.run(UP, GRANTED, 95.0)
+    ages = [json.loads(p.payload)["snapshot_age_s"] for p in transport.published("/health")]
+
+    assert [None, None, None, 0.0, 30.0] == ages
+
+
+def test_loop_full_outbox_is_said(house: House) -> None:
+    """Given up is counted and makes health degraded."""
+    house.run(*strange(1, 6), *[reading(n) for n in range(7, 40)], limit=2)
+
+    assert 0 < house.loop.health().dropped["outbox"]
+    assert "degraded" == house.loop.health().status
+
+
+def test_restore_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    """A life in two parts says what one life says."""
+    readings = [
+        *[reading(n, n / 50) for n in range(1, 30)],
+        *strange(30, 5),
+        *[reading(n) for n in range(35, 60)],
+    ]
+    one, two = House(tmp_path / "one"), House(tmp_path / "two")
+    whole = one.run(UP, *readings)
+    first = two.run(UP, *readings[:32])
+    second = two.run(UP, *readings[32:])
+    for ending in ("pump/score", "pump/alert"):
+        assert whole.published(ending) == first.published(ending) + second.published(ending)
+    assert one.loop.health().frames == two.loop.health().frames
+    for made in (one, two):
+        made.state.close()
+
+
+def test_restore_of_another_bundle_closes_its_episodes(house: House) -> None:
+    """Cold, said so, and no episode of the old model stays open."""
+    before = house.run(UP, *strange(1, 4))
+    house.sha256 = "cd" * 32
+    transport = house.run(UP)
+    alert = msgspec.json.decode(transport.published("pump/alert")[0].payload, type=Alert)
+
+    assert json.loads(before.published("pump/alert")[0].payload)["id"] == alert.id
+    assert ("close", "2026-03-01T12:00:01.000Z") == (alert.type, alert.ended)
+    assert b"" == transport.published("alarm/anomaly")[-1].payload
+    assert ("other_bundle", []) == (
+        house.loop.health().state_reset_reason,
+        house.begin.engine.detector.assets,
+    )
+
+
+def test_restore_of_a_misfit_is_cold(house: House) -> None:
+    """A snapshot that says it is of this bundle and does not fit it."""
+    house.run(reading(1))
+    saved = house.state.load()
+    assert saved is not None
+    saved.detector.streams[0].arrays.popitem()
+    house.state.save(saved)
+    house.run()
+
+    assert "damaged" == house.loop.health().state_reset_reason
+
+
+def test_engine_thins_scores_by_the_clock(tmp_path: Path) -> None:
+    """One score an interval and asset; a new status is told at once."""
+    house = House(tmp_path, publish={"score_interval_s": 10})
+    transport = house.run(
+        UP, reading(1), reading(2), reading(2, asset="other"), 10.0, reading(3), *strange(4, 3)
+    )
+    said = [(p.topic.split("/")[2], json.loads(p.payload)["status"]) for p in transport.published("/score")]
+
+    assert [("pump", "normal"), ("other", "normal"), ("pump", "normal"), ("pump", "open")] == said
+    house.state.close()
+
+
+def test_engine_quality_can_be_silenced(tmp_path: Path) -> None:
+    """A site may not want to hear of sensor faults."""
+    loud, silent = House(tmp_path / "loud"), House(tmp_path / "silent", publish={"quality": False})
+
+    assert 1 == len(loud.run(UP, reading(1), reading(100)).published("pump/quality"))
+    assert [] == silent.run(UP, reading(1), reading(100)).published("pump/quality")
+    for made in (loud, silent):
+        made.state.close()
+
+
+def test_engine_too_large_is_not_decoded(house: House) -> None:
+    """The size is looked at first."""
+    large = msgspec.structs.replace(reading(1), payload=b" " * 65_537)
+    house.run(UP, large)
+
+    assert {"too_large": 1} == house.loop.health().rejects
+
+
+def test_engine_bad_values_count_for_channels_of_the_model_only(house: House) -> None:
+    """A text field beside the values is nobody's fault."""
+    body = b'{"t": 1772366401, "a": "x", "b": 1, "comment": "fine"}'
+    house.run(UP, msgspec.structs.replace(reading(1), payload=body))
+
+    assert (1, 1) == (house.loop.health().bad_values, house.loop.health().frames)
