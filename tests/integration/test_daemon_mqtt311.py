@@ -17,7 +17,7 @@ ROOT = "edge-lstm/node-1"
 def test_restart_over_mqtt_311_loses_nothing(
     listener: Listener, sensor: Sensor, make_device: MakeDevice, rows: list[Row], broker: object
 ) -> None:
-    """Readings sent while the daemon was away come from the session; each is scored once, and it says offline."""
+    """Readings sent while the daemon was away come from the session, and each is scored once."""
     device = make_device(mqtt={"port": broker.port, "protocol": "3.1.1"})  # type: ignore[attr-defined]
     topic = f"{ROOT}/pump-1/score"
     device.start()

@@ -110,7 +110,8 @@ def test_int8_follows_float_over_10_000_steps(model: Autoencoder, int8: Converte
     error = np.abs(real - whole).mean(axis=(1, 2))
 
     assert np.corrcoef(real.ravel(), whole.ravel())[0, 1] > 0.98
-    assert error[9_000:].mean() < 1.5 * error[500:1500].mean()
+    swing = round(800 * np.pi)  # whole slow swings: the error depends on where in a swing the signal is
+    assert error[-swing:].mean() < 1.2 * error[500 : 500 + swing].mean()
 
 
 def test_model_range_is_the_clip(int8: Converted) -> None:

@@ -418,9 +418,11 @@ def test_restore_of_a_misfit_is_cold(house: House) -> None:
     assert saved is not None
     saved.detector.streams[0].arrays.popitem()
     house.state.save(saved)
-    house.run()
+    transport = house.run(UP, reading(2), reading(3))
 
     assert "damaged" == house.loop.health().state_reset_reason
+    (cleared,) = transport.published("alarm/anomaly")
+    assert (b"", True) == (cleared.payload, cleared.retain)
 
 
 def test_engine_thins_scores_by_the_clock(tmp_path: Path) -> None:
