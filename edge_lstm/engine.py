@@ -40,11 +40,18 @@ class Engine:
         detector: Scores the readings.
         manifest: The bundle's facts; channel names are read.
         clock: Paces scores and log lines.
+
+    Attributes:
+        detector: The detector.
+        counters: What has been counted.
+        forgetful: Set when states were lost: the broker may keep alarms that nobody knows
+            of any more, so each asset's is cleared when it is first seen.
     """
 
     def __init__(self, config: DeviceConfig, detector: Detector, *, manifest: Manifest, clock: Clock) -> None:
         self.detector = detector
         self.counters = Counters()
+        self.forgetful = False
         self._root = config.root
         self._max_bytes = config.mqtt.max_payload_bytes
         self._quality = config.publish.quality
@@ -61,9 +68,11 @@ class Engine:
             return []
         self.counters.readings += 1
         self.counters.last_reading_ns = message.arrived_ns
-        return [
-            publication for found in self.detector.push(item) for publication in self._publications(found)
-        ]
+        before = len(self.detector.assets) if self.forgetful else 0
+        events = self.detector.push(item)
+        new = self.forgetful and len(self.detector.assets) > before
+        out = [self._cleared(item.asset, "anomaly", essential=False)] if new else []
+        return out + [publication for found in events for publication in self._publications(found)]
 
     def failed(self, message: Message) -> None:
         """A message met a fault of ours: its asset starts anew, so that no half-made state is carried on."""
@@ -83,8 +92,7 @@ class Engine:
         """
         still_open = {alert.asset for alert in self.detector.open_alerts()}
         gone = [asset for asset in self.detector.assets if asset not in still_open]
-        clears = [msgspec.structs.replace(self._cleared(asset, "anomaly"), essential=False) for asset in gone]
-        return [*self.alarms(), *clears]
+        return [*self.alarms(), *(self._cleared(asset, "anomaly", essential=False) for asset in gone)]
 
     def abandoned(self, alerts: Iterable[Alert], *, now_ns: int) -> list[Publication]:
         """Close episodes that nobody watches any more: those of a model that was replaced."""
@@ -166,8 +174,9 @@ class Engine:
         topic = f"{self._root}/{alert.asset}/alarm/{alert.kind}"
         return Publication(topic, _ENCODER.encode(alert), qos=1, retain=True)
 
-    def _cleared(self, asset: str, kind: str) -> Publication:
-        return Publication(f"{self._root}/{asset}/alarm/{kind}", b"", qos=1, retain=True)
+    def _cleared(self, asset: str, kind: str, *, essential: bool = True) -> Publication:
+        topic = f"{self._root}/{asset}/alarm/{kind}"
+        return Publication(topic, b"", qos=1, retain=True, essential=essential)
 
     def _quality_event(self, found: QualityEvent) -> list[Publication]:
         if (

@@ -56,6 +56,7 @@ def restore(state: StateDir, make_engine: Callable[[], Engine], *, sha256: str, 
         saved = state.load()
     except SnapshotError as error:
         _cold("damaged", error, state)
+        engine.forgetful = True
         return Restored(engine=engine, pending=[], reset_reason="damaged")
     if saved is None:
         log.info(event("snapshot.none"))
@@ -63,14 +64,16 @@ def restore(state: StateDir, make_engine: Callable[[], Engine], *, sha256: str, 
     filters = tuple(saved.filters)
     if saved.detector.bundle_sha256 != sha256:
         _cold("other_bundle", f"of bundle {saved.detector.bundle_sha256[:16]}, not {sha256[:16]}", state)
-        engine.counters = saved.counters
+        engine.counters, engine.forgetful = saved.counters, True
         pending = saved.unsent + _close_all(engine, saved, clock)
         return Restored(engine=engine, pending=pending, filters=filters, reset_reason="other_bundle")
     try:
         engine.detector.restore(saved.detector)
     except SnapshotError as error:
         _cold("damaged", error, state)
-        return Restored(engine=make_engine(), pending=saved.unsent, filters=filters, reset_reason="damaged")
+        engine = make_engine()
+        engine.forgetful = True
+        return Restored(engine=engine, pending=saved.unsent, filters=filters, reset_reason="damaged")
     engine.counters = saved.counters
     log.info(event("snapshot.restored", assets=len(engine.detector.assets), unsent=len(saved.unsent)))
     return Restored(engine=engine, pending=saved.unsent + engine.restored(), filters=filters)

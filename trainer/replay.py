@@ -169,12 +169,13 @@ def write_html(path: Path, replayed: Replayed, bundle: Bundle, *, title: str) ->
     for name in sorted({score.asset for score in replayed.scores}):
         rows = [i for i, score in enumerate(replayed.scores) if score.asset == name]
         scores = [replayed.scores[i] for i in rows]
+        actual = np.array([replayed.values[i] for i in rows])
         assets.append(
             AssetRecording(
                 asset=name,
                 time_ns=np.array([s.time_ns for s in scores], np.int64),
-                actual=np.array([replayed.values[i] for i in rows]),
-                expected=np.array([s.expected for s in scores]),
+                actual=actual,
+                expected=actual - np.array([s.errors for s in scores]),
                 score=np.array([s.score for s in scores]),
                 threshold=np.array([s.threshold for s in scores]),
                 status=[str(s.status) for s in scores],

@@ -56,7 +56,7 @@ class Aligner:
         index, time_ns = self._index, reading.time_ns
         values = {index[name]: value for name, value in reading.values.items() if name in index}
         if not values:
-            yield Reject(RejectReason.NO_CHANNEL, reading.asset, self._strangers(reading), time_ns)
+            yield self._no_channel(reading)
             return
         if memory.last_time_ns is not None and time_ns <= memory.last_time_ns:
             yield self._too_old(memory.last_time_ns, reading)
@@ -75,9 +75,15 @@ class Aligner:
         if memory.pending:
             yield from self._close(memory, asset)
 
-    def _strangers(self, reading: Reading) -> str:
+    def stranger(self, reading: Reading) -> Reject | None:
+        """Why a reading can never be used, whatever came before it."""
+        known = any(name in self._index for name in reading.values)
+        return None if known else self._no_channel(reading)
+
+    def _no_channel(self, reading: Reading) -> Reject:
         got = ", ".join(sorted(reading.values)[:5]) or "nothing"
-        return f"expected some of {', '.join(list(self._index)[:5])}; got {got}"
+        detail = f"expected some of {', '.join(list(self._index)[:5])}; got {got}"
+        return Reject(RejectReason.NO_CHANNEL, reading.asset, detail, reading.time_ns)
 
     @staticmethod
     def _too_old(last_ns: int, reading: Reading) -> Reject:

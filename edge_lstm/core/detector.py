@@ -105,6 +105,9 @@ class Detector:
         """
         stream = self._streams.get(reading.asset)
         if stream is None:
+            stranger = self._aligner.stranger(reading)
+            if stranger is not None:  # made-up names must not use up the places of real machines
+                return [stranger]
             if len(self._streams) >= self._max_assets:
                 detail = f"max_assets is {self._max_assets}"
                 return [Reject(RejectReason.TOO_MANY_ASSETS, reading.asset, detail, reading.time_ns)]

@@ -124,3 +124,11 @@ def test_any_order_gives_strictly_rising_frames(readings: list[tuple[int, set[st
     assert times == sorted(set(times))
     for before, after in itertools.pairwise(frames):
         assert after.tick in (0, before.tick + 1)
+
+
+def test_stranger_is_told_without_a_memory() -> None:
+    """A reading that no asset could use is known before an asset is made for it."""
+    made, _ = aligner()
+
+    assert made.stranger(Reading("p", S, {"x": 1.0})) is not None
+    assert made.stranger(Reading("p", S, {"x": 1.0, "a": None})) is None

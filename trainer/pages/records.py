@@ -66,7 +66,7 @@ class AssetRecording:
         asset: Name of the machine.
         time_ns: (rows,) nanoseconds since 1970-01-01 UTC, strictly increasing.
         actual: (rows, channels) channel units; NaN where a reading is missing.
-        expected: (rows, channels) channel units.
+        expected: (rows, channels) what the model rebuilt, channel units.
         score: (rows,) higher is more anomalous.
         threshold: (rows,) the level in force.
         status: (rows,) ``warming``, ``normal`` or ``open``.

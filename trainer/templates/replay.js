@@ -217,7 +217,7 @@ class Page {
       const { low, high } = actual.over(0, track.rows);
       const spread = high - low;
       const difference = actual.at(row) - expected.at(row);
-      output.replaceChildren(make("b", readingText(actual.at(row), spread)), "  expected ",
+      output.replaceChildren(make("b", readingText(actual.at(row), spread)), "  rebuilt ",
         make("span", readingText(expected.at(row), spread), "expected-value"),
         Number.isFinite(difference) ? `  (${difference < 0 ? "" : "+"}${readingText(difference, spread)})` : "");
     });
