@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -158,7 +159,7 @@ def _update_function(
 ) -> Callable[..., tuple[tf.Tensor, States]]:
     rate = settings.dropout
 
-    @tf.function  # type: ignore[untyped-decorator]
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
     def update(
         x: tf.Tensor,
         ahead: tf.Tensor,
@@ -241,19 +242,23 @@ def _scan(model: Autoencoder) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tenso
     """A compiled loop over rows, made once a model."""
     cached = getattr(model, "_scan_function", None)
     if cached is None:
-
+        # autograph=False and a while_loop of ours: AutoGraph does not convert loops on Python 3.13.
         @tf.function(  # type: ignore[untyped-decorator]
-            input_signature=[tf.TensorSpec((None, model.shape.channels), tf.float32)]
+            input_signature=[tf.TensorSpec((None, model.shape.channels), tf.float32)], autograph=False
         )
         def scan(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, States]:
             rows = tf.shape(x)[0]
             outs = [tf.TensorArray(tf.float32, rows) for _ in range(2 + 2 * model.shape.layers)]
-            states = model.zero_states(1)
-            for t in tf.range(rows):
-                before = states
-                rebuilt, change, states = model(x[t][None], states)
-                outs = [a.write(t, v[0]) for a, v in zip(outs, (rebuilt, change, *before), strict=True)]
-            stacked = [out.stack() for out in outs]
+
+            def step(t: tf.Tensor, states: States, outs: list[tf.TensorArray]) -> tuple[Any, ...]:
+                rebuilt, change, after = model(tf.gather(x, t)[None], states)
+                said = zip(outs, (rebuilt, change, *states), strict=True)
+                return t + 1, after, [out.write(t, value) for out, value in said]
+
+            first = (tf.constant(0), model.zero_states(1), outs)
+            _, _, outs = tf.while_loop(lambda t, *_: t < rows, step, first)
+            # Without the batch dimension of one, which the shape of `x` does not know.
+            stacked = [tf.squeeze(out.stack(), 1) for out in outs]
             return stacked[0], stacked[1], stacked[2:]
 
         cached = model._scan_function = scan  # noqa: SLF001 - a cache on the model it belongs to
