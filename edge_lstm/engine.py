@@ -64,7 +64,7 @@ class Engine:
         """Take one message; everything that is to be published for it, in order."""
         item = self._read(message)
         if isinstance(item, Reject):
-            self._rejected(item)
+            self._rejected(item, topic=message.topic)
             return []
         self.counters.readings += 1
         self.counters.last_reading_ns = message.arrived_ns
@@ -128,12 +128,13 @@ class Engine:
                 event("reading.bad_value", asset=asset, channels=",".join(channels), more=held or None)
             )
 
-    def _rejected(self, reject: Reject) -> None:
+    def _rejected(self, reject: Reject, *, topic: str | None = None) -> None:
         reason = reject.reason.value
         self.counters.rejects[reason] = self.counters.rejects.get(reason, 0) + 1
         if (held := self._throttle.admit(reason)) is not None:
             fields = {
                 "reason": reason,
+                "topic": topic,
                 "asset": reject.asset or None,
                 "detail": reject.detail,
                 "more": held or None,

@@ -294,9 +294,9 @@ class Loop:
 
     # -------------------------------------------------------------------------------- what is told
 
-    def _publish_health(self) -> None:
+    def _publish_health(self, said: Health | None = None) -> None:
         topic = f"{self._parts.config.root}/health"
-        self._transport.publish(Publication(topic, _ENCODER.encode(self.health()), retain=True))
+        self._transport.publish(Publication(topic, _ENCODER.encode(said or self.health()), retain=True))
 
     def health(self) -> Health:
         """How the node is, now."""
@@ -347,6 +347,8 @@ class Loop:
         self._parts.notifier.stopping()
         self._drain()
         self._save()
+        # It is retained: "ok" would be read for as long as we are away.
+        self._publish_health(msgspec.structs.replace(self.health(), status="stopped"))
         self._transport.stop(self._parts.farewell, timeout_s=_STOP_S)
         self._parts.notifier.close()
         log.info(event("daemon.stopped", frames=self._engine.counters.frames, unsent=len(self._outbox)))

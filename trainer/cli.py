@@ -250,7 +250,13 @@ def replay(
     from edge_lstm.contracts.alarm import AlarmOverrides  # noqa: PLC0415
     from trainer.data import read_history  # noqa: PLC0415
     from trainer.replay import replay as run  # noqa: PLC0415
-    from trainer.replay import write_alerts, write_html, write_scores  # noqa: PLC0415
+    from trainer.replay import (  # noqa: PLC0415
+        replay_lines,
+        replay_notes,
+        write_alerts,
+        write_html,
+        write_scores,
+    )
 
     site = load_config(config, environ=os.environ) if config else None
     if bundle is None and site is None:
@@ -273,11 +279,7 @@ def replay(
         write_alerts(alerts, replayed)
     if html:
         write_html(html, replayed, opened, title=", ".join(path.name for path in history))
-    for alert in replayed.alerts:
-        if alert.type != "update":
-            click.echo(f"{alert.time} {alert.type:<5} {alert.severity:<8} {alert.text}")
-    rejected = "".join(f", {count} {reason}" for reason, count in sorted(replayed.rejects.items()))
-    opened_count = sum(alert.type == "open" for alert in replayed.alerts)
-    click.echo(
-        f"{replayed.readings} readings, {len(replayed.scores)} scores, {opened_count} episodes{rejected}"
-    )
+    for line in replay_notes(opened, table, replayed):
+        click.echo(f"note: {line}", err=True)
+    for line in replay_lines(replayed):
+        click.echo(line)

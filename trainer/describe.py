@@ -24,7 +24,11 @@ from trainer.report import (
     render_training,
 )
 
-__all__ = ["card", "error_table", "limits", "report", "summary"]
+__all__ = ["card", "doubts", "error_table", "limits", "report", "summary"]
+
+
+_FAR_OFF = 5.0
+_POOR_R2 = 0.1
 
 
 def limits(manifest: Manifest) -> list[str]:
@@ -91,7 +95,7 @@ expected false alarms a month {threshold.expected_per_month:.3g} (budget {thresh
 {_markdown_table(error_table(metrics["errors"]))}
 
 ## Limits
-{chr(10).join(f"- {sentence}" for sentence in limits(manifest))}
+{chr(10).join(f"- {sentence}" for sentence in [*doubts(manifest), *limits(manifest)])}
 """
 
 
@@ -131,7 +135,29 @@ def summary(manifest: Manifest) -> list[str]:
         f"threshold {threshold.level:.4g} for a budget of {threshold.budget_per_month:g} false alarms "
         f"a month (expected {threshold.expected_per_month:.3g})"
     )
-    return lines + [f"note: {sentence}" for sentence in limits(manifest)[2:]]
+    lines += [f"note: {sentence}" for sentence in limits(manifest)[2:]]
+    return lines + [f"WARNING: {sentence}" for sentence in doubts(manifest)]
+
+
+def doubts(manifest: Manifest) -> list[str]:
+    """Why not to trust the model yet, a sentence each; none when there is no reason."""
+    threshold, errors = manifest.threshold, manifest.metrics["errors"]["held_out"]
+    said = []
+    if threshold.expected_per_month > _FAR_OFF * threshold.budget_per_month:
+        settings = manifest.training["settings"]  # only the unlearned share of the history can prove it
+        days = 30 / threshold.budget_per_month / (settings["validation"] + settings["held_out"])
+        said.append(
+            f"expect {threshold.expected_per_month:.0f} false alarms a month where "
+            f"{threshold.budget_per_month:g} were asked for; give a longer history "
+            f"({days:.3g} days prove the budget), or state a budget that the history can bear"
+        )
+    poor = [name for name, figures in errors.items() if figures["r2"] is None or figures["r2"] < _POOR_R2]
+    if len(poor) > len(errors) / 2:
+        said.append(
+            f"on later history {len(poor)} of {len(errors)} channels are rebuilt hardly better than by their "
+            f"mean ({', '.join(poor[:5])}); the history may not show all that the machine does"
+        )
+    return said
 
 
 def report(built: Built, profile: Profile) -> str:
@@ -175,7 +201,7 @@ def report(built: Built, profile: Profile) -> str:
                 int8_score=pooled,
             ),
             calibration=_calibration(built, pooled),
-            limits=limits(manifest),
+            limits=[*doubts(manifest), *limits(manifest)],
         )
     )
 

@@ -24,7 +24,15 @@ from edge_lstm.times import format_time
 from trainer.data import History
 from trainer.report import AssetRecording, Recording, episodes_of, render_replay
 
-__all__ = ["Replayed", "replay", "write_alerts", "write_html", "write_scores"]
+__all__ = [
+    "Replayed",
+    "replay",
+    "replay_lines",
+    "replay_notes",
+    "write_alerts",
+    "write_html",
+    "write_scores",
+]
 
 
 @dataclass(slots=True)
@@ -107,6 +115,35 @@ def _sort(out: Replayed, events: list[Event], reading: Reading, channels: tuple[
             out.alerts.append(event)
         elif isinstance(event, Reject):
             out.rejects[event.reason] = out.rejects.get(event.reason, 0) + 1
+
+
+def replay_lines(replayed: Replayed) -> list[str]:
+    """What a person wants to know of a replay: episodes, those still open, counts."""
+    lines = [
+        f"{alert.time} {alert.type:<5} {alert.severity:<8} {alert.text}"
+        for alert in replayed.alerts
+        if alert.type != "update"
+    ]
+    last = {alert.id: alert for alert in replayed.alerts}
+    lines += [
+        f"{alert.asset}: the episode of {alert.started} is still open at the end"
+        for alert in last.values()
+        if alert.type != "close"
+    ]
+    rejected = "".join(f", {count} {reason}" for reason, count in sorted(replayed.rejects.items()))
+    return [
+        *lines,
+        f"{replayed.readings} readings, {len(replayed.scores)} scores, {len(last)} episodes{rejected}",
+    ]
+
+
+def replay_notes(bundle: Bundle, history: History, replayed: Replayed) -> list[str]:
+    """What a person would not expect, a sentence each."""
+    known = bundle.manifest.assets
+    strangers = sorted({score.asset for score in replayed.scores} - set(known)) if known else []
+    notes = [f"'{name}' is not in the bundle; it is scored with the common scaling" for name in strangers]
+    left_out = sum(one.duplicate + one.backward for one in history.files)
+    return notes + ([f"{left_out} rows left out: not later than the row before"] if left_out else [])
 
 
 def write_scores(path: Path, replayed: Replayed, channels: tuple[str, ...], *, with_channels: bool) -> None:

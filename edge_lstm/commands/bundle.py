@@ -9,6 +9,7 @@ import msgspec
 
 from edge_lstm.backends import load_backend
 from edge_lstm.bundle import Bundle, open_bundle
+from edge_lstm.selftest import SelfTestResult
 from edge_lstm.selftest import selftest as run_selftest
 
 __all__ = ["inspect", "selftest"]
@@ -84,8 +85,15 @@ def selftest(context: click.Context, bundle: Path, as_json: bool) -> None:
         click.echo(msgspec.json.encode(facts).decode())
     else:
         click.echo(
-            f"{'pass' if result.passed else 'FAIL'}: {result.steps} steps on {result.backend}, greatest "
-            f"difference {result.greatest:g} quantization steps in '{result.tensor}' at step {result.tick} "
-            f"(tolerance {result.tolerance})"
+            f"{'pass' if result.passed else 'FAIL'}: {result.steps} steps on {result.backend}, {_off(result)}"
         )
     context.exit(0 if result.passed else 1)
+
+
+def _off(result: SelfTestResult) -> str:
+    if not result.greatest:
+        return "greatest difference 0: bit for bit"
+    return (
+        f"greatest difference {result.greatest:g} quantization steps in '{result.tensor}' "
+        f"at step {result.tick} (tolerance {result.tolerance})"
+    )

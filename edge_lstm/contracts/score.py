@@ -30,7 +30,8 @@ class Score(msgspec.Struct, frozen=True, gc=False):
         threshold: The level in force for this frame.
         status: Where the stream stands after this frame.
         shares: One share of the score a channel, sum 1 (all zero when the score is 0).
-        expected: One value a channel, channel units: what the model expected.
+        expected: One value a channel, channel units: what the head expected that the frame
+            surprised most.
         errors: One reconstruction error a channel, actual minus reconstructed, channel units.
     """
 

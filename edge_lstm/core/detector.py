@@ -199,13 +199,15 @@ class Detector:
         said = self._stepper.step(z, self._table.states(asset))
         expected = self._scorer.expectation(said, z, self._table.view("forecast", asset))
         skip = self._scorer.silent(first=first) | np.asarray(frame.masked)
-        self._scorer.update(self._table.view("bias", asset), smoothed, z - expected, skip=skip)
+        residual = z - expected
+        self._scorer.update(self._table.view("bias", asset), smoothed, residual, skip=skip)
         value, parts = self._scorer.fuse(smoothed)
         warming = frame.tick < self._warm_up
         transition = self._rule.step(stream.alarm, value, warming=warming)
         is_open = transition == "open" or (stream.alarm.alert is not None and transition != "close")
         status = StreamStatus.OPEN if is_open else StreamStatus.WARMING if warming else StreamStatus.NORMAL
-        loudest = scaling.backward(np.take_along_axis(expected, parts.argmax(axis=0)[None], axis=0)[0])
+        loudest = self._scorer.most_surprised(residual, skip=skip)
+        shown = scaling.backward(np.take_along_axis(expected, loudest[None], axis=0)[0])
         rebuilt = scaling.backward(said[self._scorer.reconstruction])
         score = Score(
             asset,
@@ -215,7 +217,7 @@ class Detector:
             self._rule.level,
             status,
             tuple((parts.sum(axis=0) / value if value > 0 else parts.sum(axis=0)).tolist()),
-            tuple(loudest.tolist()),
+            tuple(shown.tolist()),
             tuple((np.asarray(frame.values) - rebuilt).tolist()),
         )
         return score, transition

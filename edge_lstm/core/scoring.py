@@ -65,6 +65,20 @@ class Scorer:
         square = np.minimum(np.square((bias - self._mean) / self._std), SMOOTHED_LIMIT)
         smoothed += np.where(skip, 0.0, self._alpha * (square - smoothed))
 
+    def most_surprised(self, residual: Floats, *, skip: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """The head that this frame surprised most, one a channel, (channels,).
+
+        Its expectation is the one to show beside the reading: another head may have
+        followed the fault by now and expect what is read.
+
+        Args:
+            residual: This frame's residuals, model units, (heads, channels).
+            skip: True where this frame says nothing, (heads, channels).
+        """
+        surprise = np.abs(residual - self._mean) / self._std
+        heads: NDArray[np.intp] = np.where(skip, -1.0, surprise).argmax(axis=0)
+        return heads
+
     def fuse(self, smoothed: Floats) -> tuple[float, Floats]:
         """The score, and each head's and channel's part of it, (heads, channels), sum = score."""
         levels = np.log1p(smoothed.mean(axis=1) / self._scale)  # (heads,)

@@ -35,7 +35,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
         node: The device.
         pid: The daemon's process.
         status: ``starting`` until the broker has granted the subscriptions, then ``ok``, or
-            ``degraded`` while there are problems.
+            ``degraded`` while there are problems; ``stopped`` is the last word of a clean end.
         problems: What is wrong, one line each.
         time: When this was written, RFC 3339 UTC.
         uptime_s: Since the daemon was started, seconds.
@@ -64,7 +64,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     schema: Literal["edge-lstm.health/1"] = HEALTH_SCHEMA
     node: str
     pid: int
-    status: Literal["starting", "ok", "degraded"]
+    status: Literal["starting", "ok", "degraded", "stopped"]
     problems: list[str]
     time: str
     uptime_s: float

@@ -260,3 +260,15 @@ def test_warming_frames_open_nothing(tiny_bundle: Path) -> None:
 
     assert [StreamStatus.WARMING] * warm_up == statuses[:warm_up]
     assert StreamStatus.OPEN is statuses[-1]
+
+
+def test_alert_shows_the_expectation_that_was_missed() -> None:
+    """A level that falls and stays: the forecast follows it, the alert still says what was usual."""
+    manifest = fake_manifest(("flow",))
+    detector = Detector(manifest, FakeBackend(), sha256="0", node="n")
+    values = [0.0] * 40 + [-30.0] * 40
+    events = run(detector, [Reading("p", START + i * S, {"flow": v}) for i, v in enumerate(values)])
+    shown = [alert.contributors[0] for alert in alerts(events) if alert.type != "close"]
+
+    assert shown
+    assert all(abs(one.actual - one.expected) > 1 for one in shown)

@@ -142,7 +142,9 @@ def test_restart_with_another_bundle_starts_cold_and_closes_episodes(
 
     first, last = listener.objects(ALERT)[0], listener.objects(ALERT)[-1]
     assert (first["id"], "close") == (last["id"], last["type"])
-    assert "other_bundle" == _health(listener).state_reset_reason
+    listener.wait(
+        lambda: _health(listener).state_reset_reason == "other_bundle", "the reason of the cold start"
+    )
     assert (device.folder / "state" / BAD).exists()
 
 
@@ -156,7 +158,7 @@ def test_restart_with_a_damaged_snapshot_starts_cold(listener: Listener, make_de
     snapshot.write_bytes(raw[:-1])
     device.start()
 
-    assert "damaged" == _health(listener).state_reset_reason
+    listener.wait(lambda: _health(listener).state_reset_reason == "damaged", "the reason of the cold start")
     assert raw[:-1] == (device.folder / "state" / BAD).read_bytes()
     assert f"kept={device.folder / 'state' / BAD}" in device.log
 

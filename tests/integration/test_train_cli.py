@@ -239,3 +239,27 @@ def test_unknown_ending_of_scores_is_refused(tiny_bundle: Path, tiny_history: Pa
     done = edge_lstm("replay", tiny_history, "--bundle", tiny_bundle, "--scores", tmp_path / "s.xlsx")
 
     assert ".parquet" in one_line(done)
+
+
+def test_replay_of_two_machines_read_as_one_is_refused(
+    tiny_bundle: Path, tiny_history: Path, tmp_path: Path
+) -> None:
+    """Rows of two machines in one file would cancel each other out: the error says what to name."""
+    table = pl.read_csv(tiny_history)
+    two = pl.concat([table.with_columns(machine=pl.lit(name)) for name in ("p1", "p2")]).sort("time")
+    two.write_csv(tmp_path / "two.csv")
+    said = one_line(edge_lstm("replay", tmp_path / "two.csv", "--bundle", tiny_bundle))
+    told = edge_lstm("replay", tmp_path / "two.csv", "--bundle", tiny_bundle, "--asset-column", "machine")
+
+    assert "--asset-column" in said
+    assert told.returncode == 0, told.stderr
+    assert f"{2 * table.height} readings, {2 * table.height} scores" in told.stdout
+
+
+def test_short_history_warns_loudly(tiny_history: Path, tmp_path: Path) -> None:
+    """A model that cannot keep its budget is not handed over as calmly as one that can."""
+    done = edge_lstm("train", tiny_history, "--out", tmp_path / "m.elb", "--updates", "40")
+
+    assert done.returncode == 0, done.stderr
+    assert "WARNING: expect" in done.stdout
+    assert "days prove the budget" in done.stdout

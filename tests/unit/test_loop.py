@@ -354,19 +354,19 @@ def test_loop_session_lost_brings_retained_alarms_back(house: House) -> None:
 
 
 def test_loop_status_follows_the_subscriptions(house: House) -> None:
-    """Starting until they are granted, degraded when one is refused."""
+    """Starting until they are granted, degraded when one is refused, stopped at the end."""
     transport = house.run(UP, 0.1, GRANTED, 0.1, Subscribed(("plant/+",)))
     statuses = [json.loads(p.payload)["status"] for p in transport.published("/health")]
 
-    assert ["starting", "ok", "degraded"] == statuses
+    assert ["starting", "ok", "degraded", "stopped"] == statuses
 
 
 def test_loop_health_and_snapshots_come_by_the_clock(house: House) -> None:
-    """Every interval, whether readings come or not."""
+    """Every interval, whether readings come or not, and at the end."""
     transport = house.run(UP, GRANTED, 95.0)
     ages = [json.loads(p.payload)["snapshot_age_s"] for p in transport.published("/health")]
 
-    assert [None, None, None, 0.0, 30.0] == ages
+    assert [None, None, None, 0.0, 30.0, 0.0] == ages
 
 
 def test_loop_full_outbox_is_said(house: House) -> None:

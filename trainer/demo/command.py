@@ -176,6 +176,7 @@ def _run(plan: _Plan) -> bool:
                 alert = _wait_alert(plan, watcher, (daemon, pump))
                 right = show_verdict(plan.fault, alert)
                 click.echo(f"   done in {time.monotonic() - began:.0f} s")
+                click.echo("   next, with your own history: edge-lstm train history.csv --out model.elb")
                 if plan.stay:
                     with suppress(KeyboardInterrupt):  # asked for: the verdict stands
                         _go_on(watcher, (daemon, pump))

@@ -118,7 +118,7 @@ def _loss(loss: LossCurve) -> Markup:
     if loss.best is not None:
         kept = f"kept, {figure(float(loss.held_out[loss.best]))}"
         marks.append(mark_x(x, float(loss.steps[loss.best]), kept, "muted"))
-    legend = _legend(("plain", "training part"), ("blue", "held-out part"))
+    legend = _legend(("plain", "training part"), ("blue", "later history"))
     return _section("Loss", legend, chart(x, y, *marks, label="Loss while training"))
 
 
@@ -157,7 +157,7 @@ def _fit(fit: Fit) -> list[Markup]:
 
 def _held_out(held: HeldOut) -> Markup:
     score = np.asarray(held.score, dtype=np.float64)
-    x = Axis(0, max(1, len(score) - 1), title="held-out frame")
+    x = Axis(0, max(1, len(score) - 1), title="unlearned frame")
     y = Axis.around(score, [0.0, held.threshold * 1.1], title="score")
     rows, values = envelope(score, _COLUMNS) if len(score) else (np.zeros(0), score)
     marks = [
@@ -166,7 +166,9 @@ def _held_out(held: HeldOut) -> Markup:
         mark_y(y, held.threshold, f"threshold {figure(held.threshold)}", "alarm"),
     ]
     return _section(
-        "Score on held-out data", chart(x, y, *marks, label="Held-out score", kind="wide"), lead=_range(held)
+        "Score on rows that were not learned",
+        chart(x, y, *marks, label="Score on unlearned rows", kind="wide"),
+        lead=_range(held),
     )
 
 
