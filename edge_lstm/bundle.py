@@ -5,6 +5,7 @@ The rulebook of opening one (docs/format-bundle.md), in this order:
 - size limits, before anything is read into memory;
 - member names: known form, no folders, no duplicates, none compressed;
 - the manifest parses, and this runtime is new enough for its format;
+- the manifest's names, lengths and numbers fit together (`edge_lstm.manifest_rules`);
 - every member has the length and SHA-256 that the manifest says, and none is unlisted.
 
 A model file is never parsed before that. Tensors and golden vectors are checked with the
@@ -27,6 +28,7 @@ import msgspec
 from edge_lstm import __version__
 from edge_lstm.contracts.manifest import FORMAT, FileEntry, Manifest
 from edge_lstm.errors import BundleError
+from edge_lstm.manifest_rules import problems
 
 __all__ = [
     "CARD",
@@ -149,11 +151,14 @@ def _manifest(path: Path, members: Mapping[str, bytes]) -> Manifest:
         raise BundleError("manifest is too large", path=path, expected=f"at most {MAX_MANIFEST_BYTES} bytes")
     _check_version(path, raw)
     try:
-        return msgspec.json.decode(raw, type=Manifest)
+        manifest = msgspec.json.decode(raw, type=Manifest)
     except msgspec.DecodeError as error:
         raise BundleError(
             f"manifest is not valid: {error}", path=path, do="build the bundle again"
         ) from error
+    for problem in problems(manifest):
+        raise BundleError(f"manifest is not valid: {problem}", path=path, do="build the bundle again")
+    return manifest
 
 
 class _Version(msgspec.Struct):

@@ -1,0 +1,81 @@
+"""What a manifest must be beyond its types: names that exist, lengths that fit, numbers that can be used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from edge_lstm.contracts.manifest import AssetScaling, Head, Manifest
+
+__all__ = ["problems"]
+
+
+def problems(manifest: Manifest) -> Iterator[str]:
+    """Everything that is wrong, one line each; nothing for a manifest of ours."""
+    names = [channel.name for channel in manifest.channels]
+    if not names or len(set(names)) != len(names):
+        yield "channels must have names, and each another one"
+    yield from _tensors(manifest)
+    for where, scaling in (("scaling", manifest.scaling), *manifest.assets.items()):
+        yield from _scaling(where, scaling, len(names))
+    if not manifest.scoring.heads:
+        yield "scoring has no heads"
+    for head in manifest.scoring.heads:
+        yield from _head(head, len(names))
+    yield from _numbers(manifest)
+
+
+def _tensors(manifest: Manifest) -> Iterator[str]:
+    inputs, outputs = {t.name for t in manifest.inputs}, {t.name for t in manifest.outputs}
+    wanted_in = [manifest.input, *(n for layer in manifest.layers for n in (layer.hidden_in, layer.cell_in))]
+    wanted_out = [n for layer in manifest.layers for n in (layer.hidden_out, layer.cell_out)]
+    wanted_out += [head.output for head in manifest.scoring.heads if head.output]
+    for name in sorted({*wanted_in} - inputs):
+        yield f"there is no input tensor '{name}'"
+    for name in sorted({*wanted_out} - outputs):
+        yield f"there is no output tensor '{name}'"
+    used = [*wanted_in, *(n for layer in manifest.layers for n in (layer.hidden_out, layer.cell_out))]
+    if len(set(used)) != len(used):
+        yield "a state tensor is named twice"
+    for tensor in (*manifest.inputs, *manifest.outputs):
+        if tensor.dtype == "int8" and not (_positive(tensor.scale) and -128 <= tensor.zero_point <= 127):
+            yield f"tensor '{tensor.name}' has no usable scale and zero point"
+
+
+def _scaling(where: str, scaling: AssetScaling, channels: int) -> Iterator[str]:
+    if len(scaling.centre) != channels or len(scaling.scale) != channels:
+        yield f"'{where}' must have {channels} centres and scales"
+    elif not all(map(math.isfinite, scaling.centre)) or not all(map(_positive, scaling.scale)):
+        yield f"'{where}' has a centre that is no number, or a scale that is not above 0"
+
+
+def _head(head: Head, channels: int) -> Iterator[str]:
+    if len(head.mean) != channels or len(head.std) != channels:
+        yield f"head '{head.kind}' must have {channels} means and deviations"
+    elif not all(map(math.isfinite, head.mean)) or not all(map(_positive, (*head.std, head.scale))):
+        yield f"head '{head.kind}' has a mean that is no number, or a deviation that is not above 0"
+    if not (0 < head.alpha <= 1 and 0 < head.pre_alpha <= 1):
+        yield f"head '{head.kind}' has a smoothing outside 0 to 1"
+    if bool(head.output) == (head.kind == "level"):
+        yield f"head '{head.kind}' {'has' if head.output else 'lacks'} an output tensor"
+
+
+def _numbers(manifest: Manifest) -> Iterator[str]:
+    grid, threshold = manifest.grid, manifest.threshold
+    positive: Sequence[tuple[str, float]] = (
+        ("grid.period_s", grid.period_s),
+        ("grid.gap_after_s", grid.gap_after_s),
+        ("scoring.clip", manifest.scoring.clip),
+        ("threshold.level", threshold.level),
+        ("threshold.close_ratio", threshold.close_ratio),
+    )
+    for name, value in positive:
+        if not _positive(value):
+            yield f"{name} must be above 0, got {value}"
+    counts = (grid.hold_frames, grid.warm_up, threshold.refractory, manifest.golden_tolerance)
+    if min(counts) < 0 or min(threshold.open_after, threshold.close_after) < 1:
+        yield "a count of frames is negative"
+
+
+def _positive(value: float) -> bool:
+    return math.isfinite(value) and value > 0
