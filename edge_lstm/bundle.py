@@ -14,6 +14,7 @@ real interpreter, by `edge_lstm.backends` and `edge_lstm.selftest`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -249,7 +250,8 @@ def _write(path: Path, raw: bytes) -> None:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the place that cannot be written to may not be readable either
+            beside.unlink(missing_ok=True)
         raise BundleError(
             f"cannot write the bundle: {error.strerror}", path=path, do="check the folder and free space"
         ) from error

@@ -263,7 +263,10 @@ def _follow(at: str, data: Any) -> tuple[Path_, Any]:  # noqa: ANN401
     path: Path_ = ()
     for name, number in re.findall(r"\.(\w+)|\[(\d+)\]", at):
         key = name or int(number)
-        path, data = (*path, key), data[key]
+        try:
+            path, data = (*path, key), data[key]
+        except (KeyError, IndexError, TypeError):
+            break  # below a mapping with free keys msgspec says only "[...]": name what is known
     return path, data
 
 

@@ -175,6 +175,9 @@ def _overlaps(inputs: tuple[InputConfig, ...]) -> Iterator[Problem]:
             )
 
 
+_MOST = 1_000_000_000
+
+
 def _alarm(config: DeviceConfig) -> Iterator[Problem]:
     alarm = config.alarm
     if alarm.threshold is not None and not 0 < alarm.threshold < float("inf"):
@@ -187,8 +190,9 @@ def _alarm(config: DeviceConfig) -> Iterator[Problem]:
         )
     for key, least in (("open_after", 1), ("close_after", 1), ("refractory", 0)):
         value = getattr(alarm, key)
-        if value is not None and value < least:
-            yield Problem(("alarm", key), "wrong value", expected=f"{least} frames or more", got=f"{value}")
-    if not 0 <= alarm.update_every_s < float("inf"):
+        if value is not None and not least <= value <= _MOST:
+            expected = f"{least} to {_MOST} frames"
+            yield Problem(("alarm", key), "wrong value", expected=expected, got=f"{value}")
+    if not 0 <= alarm.update_every_s <= _MOST:
         got = f"{alarm.update_every_s}"
-        yield Problem(("alarm", "update_every_s"), "wrong value", expected="0 seconds or more", got=got)
+        yield Problem(("alarm", "update_every_s"), "wrong value", expected=f"0 to {_MOST} seconds", got=got)

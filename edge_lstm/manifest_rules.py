@@ -9,6 +9,9 @@ from edge_lstm.contracts.manifest import AssetScaling, Head, Manifest
 
 __all__ = ["problems"]
 
+_MOST = 1e9
+"""Thirty years in seconds; nothing larger makes sense, or fits into nanoseconds."""
+
 
 def problems(manifest: Manifest) -> Iterator[str]:
     """Everything that is wrong, one line each; nothing for a manifest of ours."""
@@ -70,8 +73,8 @@ def _numbers(manifest: Manifest) -> Iterator[str]:
         ("threshold.close_ratio", threshold.close_ratio),
     )
     for name, value in positive:
-        if not _positive(value):
-            yield f"{name} must be above 0, got {value}"
+        if not (_positive(value) and value <= _MOST):
+            yield f"{name} must be above 0 and at most {_MOST:g}, got {value}"
     counts = (grid.hold_frames, grid.warm_up, threshold.refractory, manifest.golden_tolerance)
     if min(counts) < 0 or min(threshold.open_after, threshold.close_after) < 1:
         yield "a count of frames is negative"

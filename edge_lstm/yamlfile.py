@@ -158,6 +158,8 @@ def _mapping(node: yaml.MappingNode, path: Path_, document: Document) -> dict[st
 
 def _scalar(node: yaml.Node, path: Path_, document: Document) -> str | int | float | bool | None:
     value, kind = str(node.value), node.tag.removeprefix("tag:yaml.org,2002:")
+    if "\0" in value:  # no path, name or topic can have it, and each user of one would fail in its own way
+        _refuse(document.source, "a value has a NUL character in it", node.start_mark, dotted(path))
     if kind == "str":
         return value
     if kind == "null":

@@ -46,7 +46,7 @@ _HISTORY_OPTIONS = (
     ),
     _option("--mixed-time-zones", type=click.Choice(["error", "convert"]), help="What to do about them."),
     _option(
-        "--gap-factor", type=click.FloatRange(min=1.5), help="Silence, in periods, that breaks the history."
+        "--gap-factor", type=click.FloatRange(1.5, 1e6), help="Silence, in periods, that breaks the history."
     ),
 )
 
@@ -71,7 +71,7 @@ def _history_options(function: F) -> F:
 @_option("--config", type=click.Path(path_type=Path), help="train.yaml; options stand over it.")
 @_option("--name", help="Name of the model; by default the bundle's file name.")
 @_option("--model-version", help="Version of the model.")
-@_option("--seed", type=int, help="Same seed, same machine: same bundle.")
+@_option("--seed", type=click.IntRange(0, 2**32 - 1), help="Same seed, same machine: same bundle.")
 @_option(
     "--budget", type=click.FloatRange(min=0, min_open=True), help="False alarms a month that are acceptable."
 )
@@ -167,17 +167,28 @@ def _settings(config: Path | None, options: dict[str, Any]) -> TrainSettings:
 
 
 def _check(settings: TrainSettings, config: Path | None) -> None:
+    model, alarm = settings.model, settings.alarm
     for where, value, low, high in (
+        ("seed", settings.seed, 0, 2**32 - 1),
         ("held_out", settings.held_out, 0.05, 0.5),
         ("validation", settings.validation, 0.02, 0.3),
-        ("model.dropout", settings.model.dropout, 0.0, 0.9),
-        ("alarm.close_ratio", settings.alarm.close_ratio, 0.1, 1.0),
-        ("alarm.budget_per_month", settings.alarm.budget_per_month, 1e-6, 1e6),
-        ("model.units", settings.model.units, 1, 512),
-        ("model.layers", settings.model.layers, 1, 4),
-        ("model.steps", settings.model.steps, 2, 1000),
-        ("model.updates", settings.model.updates, 1, 1e6),
-        ("model.learning_rate", settings.model.learning_rate, 1e-9, 1.0),
+        ("history.gap_factor", settings.history.gap_factor, 1.5, 1e6),
+        ("model.units", model.units, 1, 512),
+        ("model.layers", model.layers, 1, 4),
+        ("model.code", 1 if model.code is None else model.code, 1, 512),
+        ("model.updates", model.updates, 1, 1e6),
+        ("model.steps", model.steps, 2, 1000),
+        ("model.learning_rate", model.learning_rate, 1e-9, 1.0),
+        ("model.dropout", model.dropout, 0.0, 0.9),
+        ("model.clip_norm", model.clip_norm, 1e-6, 1e6),
+        ("model.patience", model.patience, 1, 1e6),
+        ("alarm.budget_per_month", alarm.budget_per_month, 1e-6, 1e6),
+        ("alarm.close_ratio", alarm.close_ratio, 0.1, 1.0),
+        ("alarm.open_after", alarm.open_after, 1, 1e6),
+        ("alarm.close_after", alarm.close_after, 1, 1e6),
+        ("alarm.refractory", alarm.refractory, 0, 1e6),
+        ("alarm.warm_up", alarm.warm_up, 0, 1e6),
+        ("alarm.hold_frames", alarm.hold_frames, 0, 1e6),
         *(
             (f"score.{name}", getattr(settings.score, name), 1e-4, 1.0)
             for name in settings.score.__struct_fields__
@@ -190,6 +201,16 @@ def _check(settings: TrainSettings, config: Path | None) -> None:
                 key=where,
                 expected=f"{low:g} to {high:g}",
                 got=f"{value:g}",
+            )
+    for name, channel in settings.channels.items():
+        low_end, high_end = channel.valid
+        if low_end is not None and high_end is not None and not low_end < high_end:
+            raise ConfigError(
+                "valid range is empty",
+                path=config,
+                key=f"channels.{name}.valid",
+                expected="[lowest, highest]",
+                got=f"[{low_end:g}, {high_end:g}]",
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 import msgspec
@@ -182,7 +183,9 @@ def write_scores(path: Path, replayed: Replayed, channels: tuple[str, ...], *, w
     types = {"time": pl.String, "asset": pl.String, "state": pl.String}
     frame = pl.DataFrame(columns, schema_overrides=types)
     with _writing(path):
-        getattr(frame, writer)(path)
+        content = BytesIO()  # polars has errors of its own for a full disk
+        getattr(frame, writer)(content)
+        path.write_bytes(content.getvalue())
 
 
 def write_alerts(path: Path, replayed: Replayed) -> None:

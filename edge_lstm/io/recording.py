@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import importlib
 from collections.abc import Iterable, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,8 @@ def write_recording(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> 
     except OSError as error:
         raise HistoryError("cannot be written", path=path, got=str(error)) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a read-only place has said so above
+            partial.unlink(missing_ok=True)
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
@@ -72,7 +75,9 @@ def _write_parquet(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> N
     frame = polars.DataFrame(list(rows), schema=list(columns), orient="row", infer_schema_length=None)
     time = polars.col(columns[0])
     stamped = time.floordiv(NS // 1000).cast(polars.Datetime("ms", "UTC"))
-    frame.with_columns(stamped).write_parquet(path)
+    content = BytesIO()  # polars has errors of its own for a full disk
+    frame.with_columns(stamped).write_parquet(content)
+    path.write_bytes(content.getvalue())
 
 
 def _ns(value: object) -> int:

@@ -263,3 +263,36 @@ def test_short_history_warns_loudly(tiny_history: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "WARNING: expect" in done.stdout
     assert "days prove the budget" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("seed: -1", "seed"),
+        ("history: {gap_factor: 0}", "history.gap_factor"),
+        ("history: {gap_factor: .inf}", "history.gap_factor"),
+        ("model: {code: 0}", "model.code"),
+        ("alarm: {open_after: 0}", "alarm.open_after"),
+        ("channels: {flow: {valid: [5, 1]}}", "channels.flow.valid"),
+        ("channels: {flow: {valid: [1]}}", "channels"),
+        ('name: "a\\0b"', "name"),
+    ],
+)
+def test_settings_out_of_range_name_their_key(
+    tmp_path: Path, tiny_history: Path, text: str, key: str
+) -> None:
+    """What cannot work is refused before anything is read, with file and key."""
+    (tmp_path / "train.yaml").write_text(text, encoding="utf-8")
+    command = ("train", tiny_history, "--out", tmp_path / "m.elb", "--config", tmp_path / "train.yaml")
+    said = one_line(edge_lstm(*command))
+
+    assert "train.yaml" in said
+    assert key in said
+
+
+def test_warm_up_longer_than_the_history_is_refused(tmp_path: Path, tiny_history: Path) -> None:
+    """Nothing would be left to calibrate on: said with the numbers, not with a traceback."""
+    (tmp_path / "train.yaml").write_text("alarm: {warm_up: 100000}", encoding="utf-8")
+    options = ("--out", tmp_path / "m.elb", "--config", tmp_path / "train.yaml", "--updates", "20")
+
+    assert "warm_up" in one_line(edge_lstm("train", tiny_history, *options))

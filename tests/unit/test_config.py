@@ -233,7 +233,7 @@ def _with_input(text: str) -> str:
         (f"{BASE}alarm: {{close_ratio: 1.1}}", "alarm.close_ratio: wrong value: expected above 0, at most 1"),
         (
             f"{BASE}alarm: {{open_after: 0}}",
-            "alarm.open_after: wrong value: expected 1 frames or more, got 0",
+            "alarm.open_after: wrong value: expected 1 to 1000000000 frames, got 0",
         ),
         (f"{BASE}alarm: {{update_every_s: -1}}", "alarm.update_every_s: wrong value"),
     ],
