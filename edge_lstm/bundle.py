@@ -54,6 +54,8 @@ MAX_BUNDLE_BYTES = 64 * 2**20
 MAX_MANIFEST_BYTES = 2 * 2**20
 MAX_MEMBERS = 64
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+# What decoding a manifest can end in: a deep one in RecursionError.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # The zip format's earliest date: member times say nothing and would break reproducibility.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -153,7 +155,7 @@ def _manifest(path: Path, members: Mapping[str, bytes]) -> Manifest:
     _check_version(path, raw)
     try:
         manifest = msgspec.json.decode(raw, type=Manifest)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise BundleError(
             f"manifest is not valid: {error}", path=path, do="build the bundle again"
         ) from error
@@ -170,7 +172,7 @@ class _Version(msgspec.Struct):
 def _check_version(path: Path, raw: bytes) -> None:
     try:
         version = msgspec.json.decode(raw, type=_Version)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise BundleError(
             f"manifest is not valid: {error}", path=path, do="build the bundle again"
         ) from error
@@ -186,7 +188,7 @@ def _check_version(path: Path, raw: bytes) -> None:
 
 def _numbers(version: str) -> tuple[int, ...]:
     """The release numbers of a version: what stands before any suffix."""
-    match = re.match(r"\d+(?:\.\d+)*", version)
+    match = re.match(r"\d{1,9}(?:\.\d{1,9})*", version)
     return tuple(int(part) for part in match.group().split(".")) if match else (0,)
 
 

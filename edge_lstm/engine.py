@@ -123,7 +123,7 @@ class Engine:
     def _odd_values(self, asset: str, odd: Iterable[str]) -> None:
         channels = [channel for channel in odd if channel in self._channels]
         self.counters.bad_values += len(channels)
-        if channels and (held := self._throttle.admit(("odd", asset))) is not None:
+        if channels and (held := self._throttle.admit("odd")) is not None:
             log.warning(
                 event("reading.bad_value", asset=asset, channels=",".join(channels), more=held or None)
             )

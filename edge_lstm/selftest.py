@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +81,7 @@ def selftest(bundle: Bundle, backend: Backend) -> SelfTestResult:
         frames = golden.pop("frames")
         got = golden_run(bundle, backend, frames)
         differences = {name: np.abs(got[name].astype(float) - golden[name].astype(float)) for name in got}
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, TypeError, IndexError, MemoryError, BadZipFile) as error:
         raise SelfTestError(f"golden vectors cannot be replayed: {error}", path=bundle.path) from error
     worst = max(differences, key=lambda name: float(differences[name].max()))
     tick = int(differences[worst].max(axis=1).argmax())

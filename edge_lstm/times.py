@@ -68,7 +68,10 @@ def _from_match(match: re.Match[str]) -> int:
             raise ValueError(f"offset {zone} is not a time zone offset")
         offset_s = (hours * 60 + minutes) * 60 * (-1 if zone[0] == "-" else 1)
     seconds = int(whole.timestamp()) - offset_s
-    return seconds * NS + int((fraction or "").ljust(9, "0"))
+    ns = seconds * NS + int((fraction or "").ljust(9, "0"))
+    if abs(ns) > _INT64_MAX:  # the year 1 of .NET's DateTime.MinValue, for example
+        raise ValueError(f"{match.group()} is out of range: times reach from 1678 to 2261")
+    return ns
 
 
 def _from_number(value: int | float, unit: TimeFormat) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +14,7 @@ import msgspec
 from edge_lstm.errors import ConfigError, OperatorError
 from edge_lstm.quiet import quiet_stderr
 from trainer.extras import need_extra
+from trainer.outputs import refuse_overwriting
 from trainer.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -97,6 +99,7 @@ def train(history: tuple[Path, ...], out: Path, config: Path | None, **options: 
     settings = _settings(config, options)
     name = settings.name or out.stem
     _check_out(out, name)
+    refuse_overwriting([out], [*history, config])
     need_extra("train", ("polars", "rich", "tensorflow"), what="training")
     # The models are small, and the same bundle from the same seed needs one kind of device.
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
@@ -106,6 +109,7 @@ def train(history: tuple[Path, ...], out: Path, config: Path | None, **options: 
     with watcher() as watching:
         watching.stage("read and profile the history")
         table = _read(history, settings)
+        _check_channels(settings, table.channels, config)
         profiled = profile(table)
     for line in profiled.lines():
         click.echo(line)
@@ -232,6 +236,19 @@ def _check_out(out: Path, name: str) -> None:
         )
 
 
+def _check_channels(settings: TrainSettings, channels: Sequence[str], config: Path | None) -> None:
+    """A misspelt channel would lose its valid range without a word."""
+    for name in settings.channels:
+        if name not in channels:
+            near = difflib.get_close_matches(name, channels, n=1)
+            raise ConfigError(
+                "there is no such channel in the history",
+                path=config,
+                key=f"channels.{name}",
+                expected=f"'{near[0]}'" if near else f"one of {', '.join(channels)}",
+            )
+
+
 def _read(paths: tuple[Path, ...], settings: TrainSettings) -> History:
     from trainer.data import read_history  # noqa: PLC0415
 
@@ -282,6 +299,7 @@ def replay(
     site = load_config(config, environ=os.environ) if config else None
     if bundle is None and site is None:
         raise click.UsageError("give --bundle, or --config with a bundle in it")
+    refuse_overwriting([scores, alerts, html], [*history, bundle, config])
     opened = open_bundle(bundle or Path(site.bundle if site else ""))
     names = tuple(channel.name for channel in opened.manifest.channels)
     given = {name: value for name, value in options.items() if value is not None and value != ()}

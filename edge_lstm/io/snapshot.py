@@ -159,7 +159,10 @@ class StateDir:
         Raises:
             SnapshotError: The disk is full, or will not be written to; the old snapshot still stands.
         """
-        body = _ENCODER.encode(snapshot)
+        try:
+            body = _ENCODER.encode(snapshot)
+        except (OverflowError, ValueError, TypeError) as error:  # a fault of ours must not end the daemon
+            raise SnapshotError(f"the states cannot be written down: {error}") from error
         header = _HEADER.pack(_MAGIC, _FORMAT, len(body), zlib.crc32(body))
         path = self._path / SNAPSHOT
         beside = path.with_name(f"{SNAPSHOT}.part")

@@ -147,3 +147,14 @@ def test_bundle_is_a_plain_zip(packed: Path) -> None:
     """Anybody can look inside with common tools."""
     with zipfile.ZipFile(io.BytesIO(packed.read_bytes())) as archive:
         assert sorted([MANIFEST, *MEMBERS]) == sorted(archive.namelist())
+
+
+@pytest.mark.parametrize(
+    "raw", [b"\xff\xfe", b"[" * 100_000, b'{"format": 1, "min_runtime": "' + b"9" * 5000 + b'"}']
+)
+def test_hostile_manifest_is_one_line(packed: Path, raw: bytes) -> None:
+    """Not text, endlessly deep, endlessly long: refused like any other damage."""
+    repack(packed, lambda m: m.update({MANIFEST: raw}))
+
+    with pytest.raises(BundleError):
+        open_bundle(packed)

@@ -150,7 +150,7 @@ def test_time_field(text: str, form: Any, expected: int) -> None:  # noqa: ANN40
         ("1e300", "s"),
         ('"2026-13-01T00:00:00Z"', "auto"),
         ('"9" ', "rfc3339"),
-        ('"2999-01-01T00:00:00Z"', "auto"),
+        ('"2200-01-01T00:00:00Z"', "auto"),
     ],
 )
 def test_time_field_that_is_no_time(text: str, form: Any) -> None:  # noqa: ANN401
@@ -165,7 +165,7 @@ def test_time_field_absent() -> None:
 
 def test_time_in_the_future_without_limit() -> None:
     """0 takes the limit away."""
-    item = decode('{"t": "2999-01-01T00:00:00Z", "flow": 1}', time_field="t", max_ahead_s=0).item
+    item = decode('{"t": "2200-01-01T00:00:00Z", "flow": 1}', time_field="t", max_ahead_s=0).item
 
     assert isinstance(item, Reading)
 

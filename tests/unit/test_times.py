@@ -44,6 +44,9 @@ def test_parse_time_finds_the_form(value: str | float, expected: int) -> None:
         ("17", "rfc3339"),
         (10**12, "s"),
         ("2026-03-01T12:00:00+25:00", "auto"),
+        ("0001-01-01T00:00:00Z", "auto"),
+        ("0001-01-01T00:00:00+23:59", "rfc3339"),
+        ("9999-12-31T23:59:59Z", "auto"),
         (1, "fortnight"),
     ],
 )

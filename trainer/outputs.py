@@ -1,0 +1,32 @@
+"""Results never go where the work came from, nor onto anything that is not a plain file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from edge_lstm.errors import OperatorError
+
+__all__ = ["refuse_overwriting"]
+
+
+def refuse_overwriting(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
+    """Find out before any work is done.
+
+    Args:
+        outputs: Files to be written; ``None`` is none.
+        inputs: Files that are read.
+
+    Raises:
+        OperatorError: An output is an input, is given twice, or is a device or a pipe.
+    """
+    taken = {path.resolve(): "an input" for path in inputs if path is not None}
+    for path in outputs:
+        if path is None:
+            continue
+        place = path.resolve()
+        if place in taken:
+            raise OperatorError(f"{path} is {taken[place]} already", do="choose another file to write to")
+        if place.exists() and not place.is_file():
+            raise OperatorError(f"{path} is not a plain file", do="choose another file to write to")
+        taken[place] = "an output"
