@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -18,6 +20,19 @@ __all__ = ["Child"]
 PROGRAM = (sys.executable, "-P", "-m", "edge_lstm")
 STOP_S = 15.0
 TAIL_LINES = 30
+
+
+@contextmanager
+def _signals_later() -> Iterator[list[int]]:
+    """SIGTERM and SIGINT are noted meanwhile; the caller raises them again."""
+    caught: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, lambda got, _frame: caught.append(got)) for number in numbers}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Child:
@@ -42,18 +57,23 @@ class Child:
     def __enter__(self) -> Self:
         """Start."""
         output: IO[bytes] | None = self._log.open("wb") if self._log is not None else None
-        try:
-            self._process = subprocess.Popen(  # noqa: S603 - our own program
-                (*PROGRAM, *self.arguments),
-                cwd=self._cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT if output else None,
-                start_new_session=True,
-            )
-        finally:
-            if output is not None:
-                output.close()
+        # An interrupt inside Popen would leave a child that nobody knows of.
+        with _signals_later() as caught:
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 - our own program
+                    (*PROGRAM, *self.arguments),
+                    cwd=self._cwd,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT if output else None,
+                    start_new_session=True,
+                )
+            finally:
+                if output is not None:
+                    output.close()
+        if caught:
+            self.__exit__(None, None, None)
+            signal.raise_signal(caught[0])
         return self
 
     def __exit__(
