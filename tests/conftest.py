@@ -1,4 +1,4 @@
-"""What every test may use: the recordings, a real bundle, a manual clock's worth of nothing else."""
+"""What every test may use: the recordings, a small history and a real bundle."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_training_graph_equals_batch_forward(model: Autoencoder) -> None:
 
 
 def test_int8_model_is_whole_int8(int8: Converted) -> None:
-    """No float op, no (de)quantization, and old op versions only: checked on the file."""
+    """No float op and no (de)quantization: checked on the file."""
     names = set(operators(int8.content))
 
     assert names <= {"FULLY_CONNECTED", "ADD", "MUL", "SPLIT", "LOGISTIC", "TANH"}
