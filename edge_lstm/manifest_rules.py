@@ -30,14 +30,14 @@ def problems(manifest: Manifest) -> Iterator[str]:
 
 def _tensors(manifest: Manifest) -> Iterator[str]:
     inputs, outputs = {t.name for t in manifest.inputs}, {t.name for t in manifest.outputs}
-    wanted_in = [manifest.input, *(n for layer in manifest.layers for n in (layer.hidden_in, layer.cell_in))]
-    wanted_out = [n for layer in manifest.layers for n in (layer.hidden_out, layer.cell_out)]
-    wanted_out += [head.output for head in manifest.scoring.heads if head.output]
+    wanted_in = [manifest.input, *(state.input for state in manifest.states)]
+    kept = [state.output for state in manifest.states]
+    wanted_out = [*kept, *(head.output for head in manifest.scoring.heads if head.output)]
     for name in sorted({*wanted_in} - inputs):
         yield f"there is no input tensor '{name}'"
     for name in sorted({*wanted_out} - outputs):
         yield f"there is no output tensor '{name}'"
-    used = [*wanted_in, *(n for layer in manifest.layers for n in (layer.hidden_out, layer.cell_out))]
+    used = [*wanted_in, *kept]
     if len(set(used)) != len(used):
         yield "a state tensor is named twice"
     for tensor in (*manifest.inputs, *manifest.outputs):

@@ -36,14 +36,14 @@ from edge_lstm.errors import OperatorError
 from edge_lstm.selftest import golden_run, verify
 from edge_lstm.times import format_time
 from trainer.calibrate import Tail, calibrate_heads, calibrate_threshold, normal_scores
-from trainer.convert import FRAME, HEADS, Converted, Representative, convert
+from trainer.convert import FRAME, Converted, Representative, convert
 from trainer.data import History
 from trainer.fit import FitSettings, Fitted, fit, forward
 from trainer.metrics import agreement, channel_errors
-from trainer.model import Autoencoder, Shape
+from trainer.model import HEADS, Autoencoder, Shape
 from trainer.progress import Watcher
 from trainer.scale import learn_scaling
-from trainer.settings import TrainSettings
+from trainer.settings import DEFAULT_LAGS, ModelSettings, TrainSettings
 from trainer.split import Part, split
 from trainer.trace import Trace, trace
 
@@ -180,8 +180,7 @@ def train(prepared: Prepared, settings: TrainSettings, watcher: Watcher) -> Fitt
         if part.validation > part.train:
             first = max(0, part.train - LEAD_ROWS)
             later.append((x[first : part.validation], seen[first : part.validation], part.train - first))
-    channels = z[0].shape[1]
-    shape = Shape(channels, model.units, model.layers, model.code or max(2, channels // 3))
+    shape = shape_of(model, z[0].shape[1])
     names = ("updates", "steps", "learning_rate", "clip_norm", "dropout", "patience")
     fit_settings = FitSettings(seed=settings.seed, **{name: getattr(model, name) for name in names})
     return fit(
@@ -195,6 +194,23 @@ def train(prepared: Prepared, settings: TrainSettings, watcher: Watcher) -> Fitt
     )
 
 
+def shape_of(model: ModelSettings, channels: int) -> Shape:
+    """What the settings ask for; null is filled in where it means something."""
+    has_code = "reconstruction" in HEADS[model.mode]
+    lags = DEFAULT_LAGS if model.lags is None else model.lags
+    return Shape(
+        channels,
+        model.units,
+        model.layers,
+        code=(model.code or max(2, channels // 3)) if has_code else 0,
+        cell=model.cell,
+        mode=model.mode,
+        lags=tuple(lag for lag in lags if lag > 0) if has_code else (),
+        attention=model.attention,
+        linear=model.linear,
+    )
+
+
 def convert_both(model: Autoencoder, prepared: Prepared) -> tuple[Converted, Converted]:
     """(int8, float) single steps; the ranges come from learned rows with their real states."""
     frames, states = [], []
@@ -202,10 +218,12 @@ def convert_both(model: Autoencoder, prepared: Prepared) -> tuple[Converted, Con
     for part, x in zip(prepared.parts, _normalized(prepared), strict=True):
         rows = x[: max(1, round(part.train * share))]
         frames.append(rows)
-        states.append(np.stack(forward(model, rows)[2]))
-    pooled, memory = np.concatenate(frames), np.concatenate(states, axis=1)
+        states.append(forward(model, rows)[1])
+    pooled = np.concatenate(frames)
     chosen = np.unique(np.linspace(0, len(pooled) - 1, REPRESENTATIVE_ROWS).astype(int))
-    representative = Representative(pooled[chosen], tuple(memory[:, chosen]))
+    representative = Representative(
+        pooled[chosen], tuple(np.concatenate(state)[chosen] for state in zip(*states, strict=True))
+    )
     return convert(model, representative), convert(model, None)
 
 
@@ -229,7 +247,7 @@ def draft(
         inputs=converted.inputs,
         outputs=converted.outputs,
         input=FRAME,
-        layers=converted.layers,
+        states=converted.states,
         channels=tuple(channels),
         scaling=prepared.scaling,
         assets=prepared.assets,
@@ -247,12 +265,12 @@ def draft(
 def _heads(settings: TrainSettings, channels: int) -> tuple[Head, ...]:
     """Structure, dynamics and level: no one of them sees every fault (docs/explain-scoring.md)."""
     score, zeros, ones = settings.score, (0.0,) * channels, (1.0,) * channels
-    reconstruction, forecast = HEADS
-    return (
-        Head("reconstruction", reconstruction, 1.0, score.reconstruction_alpha, zeros, ones, 1.0),
-        Head("forecast", forecast, 1.0, score.forecast_alpha, zeros, ones, 1.0),
+    heads = (
+        Head("reconstruction", "reconstruction", 1.0, score.reconstruction_alpha, zeros, ones, 1.0),
+        Head("forecast", "forecast", 1.0, score.forecast_alpha, zeros, ones, 1.0),
         Head("level", "", score.level_pre_alpha, score.level_alpha, zeros, ones, 1.0),
     )
+    return tuple(head for head in heads if not head.output or head.output in HEADS[settings.model.mode])
 
 
 def _created(prepared: Prepared) -> str:

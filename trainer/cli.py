@@ -77,6 +77,12 @@ def _history_options(function: F) -> F:
 @_option(
     "--budget", type=click.FloatRange(min=0, min_open=True), help="False alarms a month that are acceptable."
 )
+@_option("--cell", type=click.Choice(["lstm", "gru", "peephole", "cifg"]), help="Kind of recurrent cell.")
+@_option(
+    "--mode",
+    type=click.Choice(["both", "reconstruction", "forecast"]),
+    help="What the model says: this reading rebuilt, the next one forecast, or both.",
+)
 @_option("--units", type=click.IntRange(1, 512), help="Width of the LSTM.")
 @_option("--layers", type=click.IntRange(1, 4), help="Recurrent layers.")
 @_option("--code", type=click.IntRange(1, 512), help="Width of the bottleneck.")
@@ -131,7 +137,7 @@ def train(history: tuple[Path, ...], out: Path, config: Path | None, **options: 
 
 _TOP = {"name": "name", "model_version": "version", "seed": "seed", "held_out": "held_out"}
 _SECTIONS = {
-    "model": ("units", "layers", "code", "updates", "learning_rate", "dropout"),
+    "model": ("cell", "mode", "units", "layers", "code", "updates", "learning_rate", "dropout"),
     "history": (
         "time_column",
         "time_format",

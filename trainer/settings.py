@@ -9,6 +9,10 @@ import msgspec
 __all__ = ["ChannelSettings", "HistorySettings", "ModelSettings", "ScoreSettings", "TrainSettings"]
 
 
+DEFAULT_LAGS = (0,)
+"""TODO-measure."""
+
+
 class HistorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to read the files; what is null or ``auto`` is found out.
 
@@ -54,12 +58,20 @@ class ChannelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Size and training of the model.
+    """Kind, size and training of the model.
 
     Attributes:
+        cell: Kind of recurrent cell: ``lstm``, ``gru``, ``peephole`` (LSTM whose gates see the
+            cell) or ``cifg`` (LSTM with coupled input and forget gate).
+        mode: What the model says: the reconstruction of a reading, the forecast of the next
+            one, or ``both``.
         units: Width of hidden and cell.
         layers: Recurrent layers.
         code: Width of the bottleneck; null is a third of the channels, at least 2.
+        lags: Readings that the code must rebuild in training, by age in readings, 0 (the
+            newest) first; null is `DEFAULT_LAGS`. The device rebuilds the newest alone.
+        attention: Hidden vectors that the heads look back on, the newest included; 0 is none.
+        linear: Whether the forecast also has a linear path straight from the reading.
         updates: Weight updates in all.
         steps: Steps that gradients go back.
         learning_rate: Highest learning rate.
@@ -68,9 +80,14 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         patience: Evaluations without improvement before training stops.
     """
 
+    cell: Literal["lstm", "gru", "peephole", "cifg"] = "lstm"
+    mode: Literal["both", "reconstruction", "forecast"] = "both"
     units: int = 16
     layers: int = 1
     code: int | None = None
+    lags: tuple[int, ...] | None = None
+    attention: int = 0
+    linear: bool = False
     updates: int = 1500
     steps: int = 32
     learning_rate: float = 4e-3

@@ -24,39 +24,65 @@ class Chunk:
     Attributes:
         x: Readings in model units, (tracks, steps, channels).
         ahead: The reading after each of them, same shape.
+        past: The readings each lag before, lag by lag, (tracks, steps, lags * channels).
         keep: 0 where a segment begins, so the state starts anew, else 1; (tracks, steps).
         seen: 0 where a value was missing, else 1; same shape as x.
         seen_ahead: 0 where the change to the next reading is not known, else 1.
+        seen_past: 0 where a value was missing or lies before the state began; same shape as past.
     """
+
+    x: Floats
+    ahead: Floats
+    past: Floats
+    keep: Floats
+    seen: Floats
+    seen_ahead: Floats
+    seen_past: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Tracks:
+    """Parallel tracks, each attribute (tracks, length, ...), as in `Chunk`."""
 
     x: Floats
     ahead: Floats
     keep: Floats
     seen: Floats
     seen_ahead: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class Tracks:
-    """Parallel tracks, (tracks, length, ...)."""
-
-    whole: Chunk
     steps: int
+    lags: tuple[int, ...]
 
     def __len__(self) -> int:
         """Chunks in one pass."""
-        return int(self.whole.x.shape[1]) // self.steps
+        return int(self.x.shape[1]) // self.steps
 
     def __iter__(self) -> Iterator[Chunk]:
+        age = self._age()
         for i in range(len(self)):
-            part = slice(i * self.steps, (i + 1) * self.steps)
-            w = self.whole
-            yield Chunk(
-                w.x[:, part], w.ahead[:, part], w.keep[:, part], w.seen[:, part], w.seen_ahead[:, part]
-            )
+            rows = np.arange(i * self.steps, (i + 1) * self.steps)
+            past, seen_past = self._past(rows, age)
+            x, ahead, keep = self.x[:, rows], self.ahead[:, rows], self.keep[:, rows]
+            yield Chunk(x, ahead, past, keep, self.seen[:, rows], self.seen_ahead[:, rows], seen_past)
+
+    def _age(self) -> NDArray[np.int64]:
+        """Rows since the state began, with its segment or with the track, (tracks, length)."""
+        rows = np.arange(self.x.shape[1])
+        begins = np.where(self.keep == 0, rows, 0)
+        return rows - np.maximum.accumulate(begins, axis=1)
+
+    def _past(self, rows: NDArray[np.int64], age: NDArray[np.int64]) -> tuple[Floats, Floats]:
+        """Lagged readings and their marks; they reach into earlier chunks, never past a beginning."""
+        before = [np.maximum(rows - lag, 0) for lag in self.lags]
+        nothing = self.x[:, rows, :0]
+        past = [self.x[:, at] for at in before]
+        known = [(age[:, rows] >= lag)[..., None] for lag in self.lags]
+        seen = [np.where(ok, self.seen[:, at], np.float32(0)) for ok, at in zip(known, before, strict=True)]
+        return np.concatenate([nothing, *past], axis=2), np.concatenate([nothing, *seen], axis=2)
 
 
-def lay_tracks(segments: Sequence[tuple[Floats, Floats]], *, steps: int, most: int) -> Tracks:
+def lay_tracks(
+    segments: Sequence[tuple[Floats, Floats]], *, steps: int, most: int, lags: tuple[int, ...] = ()
+) -> Tracks:
     """Lay segments side by side.
 
     Args:
@@ -65,6 +91,7 @@ def lay_tracks(segments: Sequence[tuple[Floats, Floats]], *, steps: int, most: i
         steps: Length of a chunk: how far gradients go back.
         most: Most tracks; short histories get fewer, so that a track is no shorter than
             two chunks where that is possible.
+        lags: Ages of the earlier readings to hand over beside each, steps.
     """
     x = np.concatenate([values for values, _ in segments]).astype(np.float32)
     seen = np.concatenate([marks for _, marks in segments]).astype(np.float32)
@@ -82,4 +109,4 @@ def lay_tracks(segments: Sequence[tuple[Floats, Floats]], *, steps: int, most: i
         starts = np.linspace(0, len(a) - length, tracks).astype(int)
         return np.stack([a[s : s + length] for s in starts])
 
-    return Tracks(Chunk(cut(x), cut(ahead), cut(keep), cut(seen), cut(seen_ahead)), steps)
+    return Tracks(cut(x), cut(ahead), cut(keep), cut(seen), cut(seen_ahead), steps, lags)

@@ -17,9 +17,9 @@ __all__ = [
     "FileEntry",
     "Grid",
     "Head",
-    "Layer",
     "Manifest",
     "Scoring",
+    "State",
     "Tensor",
     "Threshold",
 ]
@@ -53,13 +53,16 @@ class Tensor(msgspec.Struct, frozen=True):
     zero_point: int
 
 
-class Layer(msgspec.Struct, frozen=True):
-    """Names of one recurrent layer's state tensors, input beside output."""
+class State(msgspec.Struct, frozen=True):
+    """One vector that is carried from step to step: the names of its two tensors.
 
-    hidden_in: str
-    hidden_out: str
-    cell_in: str
-    cell_out: str
+    Attributes:
+        input: Takes the state before the step.
+        output: Gives the state after it, with the same shape, scale and zero point.
+    """
+
+    input: str
+    output: str
 
 
 class Channel(msgspec.Struct, frozen=True):
@@ -177,7 +180,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         inputs: Model inputs by name.
         outputs: Model outputs by name.
         input: Name of the input tensor that takes the frame.
-        layers: The recurrent layers' state tensors.
+        states: What is carried from step to step: first layer first, hidden before cell.
         channels: Channels in model order.
         scaling: Scaling for an asset that is not in ``assets``.
         assets: Scaling of each asset seen in training.
@@ -199,7 +202,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     input: str
-    layers: tuple[Layer, ...]
+    states: tuple[State, ...]
     channels: tuple[Channel, ...]
     scaling: AssetScaling
     assets: dict[str, AssetScaling]

@@ -17,14 +17,10 @@ Floats = NDArray[np.float64]
 
 
 def state_tensors(manifest: Manifest) -> list[tuple[Tensor, Tensor]]:
-    """(input, output) tensor of every state, hidden before cell, first layer first."""
+    """(input, output) tensor of every state, in the manifest's order."""
     inputs = {tensor.name: tensor for tensor in manifest.inputs}
     outputs = {tensor.name: tensor for tensor in manifest.outputs}
-    pairs = []
-    for layer in manifest.layers:
-        pairs.append((inputs[layer.hidden_in], outputs[layer.hidden_out]))
-        pairs.append((inputs[layer.cell_in], outputs[layer.cell_out]))
-    return pairs
+    return [(inputs[state.input], outputs[state.output]) for state in manifest.states]
 
 
 class Stepper:
