@@ -193,20 +193,20 @@ def test_equal_candidates_draw_and_the_cheaper_one_is_named() -> None:
     assert "is enough" in contest.verdict.sentences[0]
 
 
-def test_candidates_get_bounded_chunks_and_the_order_stays() -> None:
-    """A large contest is scored in pieces, and each score goes with its own run."""
+def test_candidates_get_bounded_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large contest is scored in pieces, and in pieces of any size it comes out the same."""
     sizes: list[int] = []
 
     def watched(runs: Floats) -> Floats:
         sizes.append(runs.shape[0] * runs.shape[1])
         return distance(runs)
 
-    x = static_correlation(3000)
-    normal = cut_runs([x], lead=LEAD, horizon=HORIZON, most=200)
-    contest = run_contest([Candidate("lstm", watched, 1.0)], normal, most_rows=120_000)
+    whole = run(("lstm", watched))
+    monkeypatch.setattr("trainer.contest._CHUNK_ROWS", 1234)
+    sizes.clear()
 
-    assert sum(contest.faults.values()) * (LEAD + HORIZON) > 2 * max(sizes)
-    assert (contest.results["lstm"].by_kind["level_shift"]) > 0.2
+    assert whole == run(("lstm", watched))
+    assert 1234 - LEAD - HORIZON < max(sizes) <= 1234
 
 
 def test_contest_is_the_same_every_time() -> None:
