@@ -6,6 +6,7 @@ content policy forbids every request.
 
 from __future__ import annotations
 
+from trainer.pages.contested import Contested, Curve
 from trainer.pages.records import (
     AssetRecording,
     Calibration,
@@ -28,6 +29,8 @@ __all__ = [
     "AssetRecording",
     "Calibration",
     "ChannelFit",
+    "Contested",
+    "Curve",
     "Episode",
     "Fit",
     "HeldOut",

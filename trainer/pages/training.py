@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from trainer.pages.contest import contest_parts
+from trainer.pages.contested import Contested
 from trainer.pages.decimate import envelope
 from trainer.pages.document import document
 from trainer.pages.figures import Axis, bars, chart, dots, line, mark_x, mark_y, steps
@@ -34,6 +36,7 @@ def render_training(report: TrainingReport) -> str:
     """What a training found, as one HTML file; the same report gives the same bytes."""
     parts = [
         _list("Limits", report.limits, "limits"),
+        None if report.contest is None else _contest(report.contest),
         _profile(report.profile, report.warnings),
         None if report.loss is None else _loss(report.loss),
         _fits(report.fits),
@@ -59,6 +62,10 @@ def _list(title: str, sentences: Sequence[str], kind: str) -> Markup | None:
     if not sentences:
         return None
     return _section(title, tag("ul", *(tag("li", one) for one in sentences), class_=kind))
+
+
+def _contest(one: Contested) -> Markup:
+    return _section("Contest", *contest_parts(one), lead=one.lead)
 
 
 def _profile(rows: Sequence[Mapping[str, object]], warnings: Sequence[str]) -> Markup | None:
