@@ -58,6 +58,7 @@ def fake_manifest(channels: Sequence[str] = ("a", "b"), **changes: Any) -> Manif
         grid=Grid(1.0, 10.0, 3, 0),
         scoring=Scoring(
             8.0,
+            1e6,
             (
                 Head("reconstruction", "reconstruction", 1.0, 0.5, zeros, ones, 1.0),
                 Head("forecast", "forecast", 1.0, 0.5, zeros, ones, 1.0),

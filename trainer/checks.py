@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ __all__ = [
 MIN_ROWS = 60
 """Rows below which nothing can be learned, held out and calibrated."""
 WIDE = 12
-"""From this many channels on, dead ones are dropped with a notice and not refused."""
+"""From this many channels on, constant ones are kept with a notice and not refused."""
 
 _NOTHING = "no value at all"
 _LEFT_OUT = 0.2
@@ -111,11 +111,24 @@ def typical_period_ns(parts: Iterable[Part]) -> float:
 # ------------------------------------------------------------------------------------------------- channels
 
 
-def dead_channels(parts: Sequence[Part], channels: Sequence[str], options: ReadOptions) -> tuple[str, ...]:
-    """Channels that never change or never have a value, where they may be dropped.
+@dataclass(frozen=True, slots=True)
+class DeadChannels:
+    """Channels that a history says nothing of.
+
+    Attributes:
+        dropped: Left out.
+        watched: Constant, and kept: any change will count against the machine.
+    """
+
+    dropped: tuple[str, ...] = ()
+    watched: tuple[str, ...] = ()
+
+
+def dead_channels(parts: Sequence[Part], channels: Sequence[str], options: ReadOptions) -> DeadChannels:
+    """Channels that never change or never have a value, and what becomes of them.
 
     Raises:
-        HistoryError: They may not, or no channel would be left.
+        HistoryError: They may neither be dropped nor kept, or all channels are such.
     """
     low = np.min([_extreme(np.fmin, part.values) for part in parts], axis=0)
     high = np.max([_extreme(np.fmax, part.values) for part in parts], axis=0)
@@ -127,7 +140,8 @@ def dead_channels(parts: Sequence[Part], channels: Sequence[str], options: ReadO
     narrow = options.constant == "auto" and len(channels) < WIDE
     if dead and (options.constant == "error" or narrow or len(dead) == len(channels)):
         raise _dead(parts, dead)
-    return tuple(dead)
+    dropped = [name for name, said in dead.items() if said == _NOTHING or options.constant == "drop"]
+    return DeadChannels(tuple(dropped), tuple(name for name in dead if name not in dropped))
 
 
 def _extreme(least_or_most: np.ufunc, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -92,7 +92,7 @@ def _history_options(function: F) -> F:
 @_option("--held-out", type=click.FloatRange(0.05, 0.5), help="Share of the history, its end, that judges.")
 @_option(
     "--constant",
-    type=click.Choice(["auto", "error", "drop"]),
+    type=click.Choice(["auto", "error", "drop", "keep"]),
     help="What to do about channels that never change.",
 )
 @_history_options

@@ -14,6 +14,7 @@ from edge_lstm.errors import HistoryError
 from edge_lstm.times import NS
 from trainer.checks import (
     MIN_ROWS,
+    DeadChannels,
     check_missing,
     check_order,
     check_rows,
@@ -112,7 +113,7 @@ def read_history(  # noqa: PLR0913 - an argument an option of the command line
     ignore: Sequence[str] = (),
     channels: Sequence[str] | None = None,
     layout: Literal["auto", "wide", "long"] = "auto",
-    constant: Literal["auto", "error", "drop"] = "auto",
+    constant: Literal["auto", "error", "drop", "keep"] = "auto",
     mixed_time_zones: Literal["error", "convert"] = "error",
     strict: bool = True,
     gap_factor: float = 10.0,
@@ -197,7 +198,7 @@ def _delimiter(text: str | None) -> str | None:
 def _history(sheets: Sequence[Sheet], options: ReadOptions) -> History:
     channels, categorical = unite(sheets, options)
     parts = [replace(part, values=values) for sheet in sheets for part, values in _aligned(sheet, channels)]
-    dead: tuple[str, ...] = ()
+    dead = DeadChannels()
     if options.strict:
         check_rows(parts)
     # A few odd rows are what a replay is for; two machines read as one would hide a fault.
@@ -205,7 +206,7 @@ def _history(sheets: Sequence[Sheet], options: ReadOptions) -> History:
     if options.strict:
         if options.channels is None:
             dead = dead_channels(parts, channels, options)
-            channels, parts = drop_channels(parts, channels, dead)
+            channels, parts = drop_channels(parts, channels, dead.dropped)
         check_missing(parts, channels, options)
     period_ns = typical_period_ns(parts)
     if options.strict:
@@ -215,7 +216,7 @@ def _history(sheets: Sequence[Sheet], options: ReadOptions) -> History:
         segments=_segments(parts, round(period_ns * options.gap_factor) or _FOREVER),
         period_s=period_ns / NS,
         files=tuple(FileFacts(p.source, p.asset, p.read, p.duplicate, p.backward) for p in parts),
-        constant=dead,
+        constant=dead.dropped,
         categorical=categorical,
         notices=notices(sheets, parts, channels, dead=dead, categorical=categorical, options=options),
     )

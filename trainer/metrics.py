@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edge_lstm.contracts.manifest import Manifest
 from edge_lstm.core.normalize import normalizers
+from edge_lstm.core.scoring import Scorer
 from trainer.trace import Trace
 
 __all__ = ["agreement", "channel_errors"]
@@ -27,8 +28,7 @@ def channel_errors(manifest: Manifest, traces: Sequence[Trace], channels: Sequen
         a channel without values has nulls.
     """
     default, named = normalizers(manifest.scaling, manifest.assets, clip=manifest.scoring.clip)
-    kinds = [head.kind for head in manifest.scoring.heads]
-    head = kinds.index("reconstruction") if "reconstruction" in kinds else 0
+    head = Scorer(manifest.scoring).primary
     rows: dict[str, list[tuple[Floats, Floats]]] = {"train": [], "held_out": []}
     for one in traces:
         if one.part.odd:

@@ -81,6 +81,7 @@ def replay(
         bundle.manifest,
         backend,
         sha256=bundle.sha256,
+        weights=bundle.weights(),
         node=node,
         alarm=alarm,
         max_assets=len(names),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,11 @@ class Trace:
     expected: Floats
     skip: NDArray[np.bool_]
 
+    def only(self, heads: Sequence[int]) -> Trace:
+        """The same rows with some of the heads."""
+        chosen = list(heads)
+        return Trace(self.part, self.start, self.z, self.expected[:, chosen], self.skip[:, chosen])
+
     def rows_from(self, row: int) -> slice:
         """The trace's rows from a row of the segment on."""
         return slice(max(0, row - self.start), None)
@@ -53,6 +58,7 @@ class Trace:
 def trace(
     manifest: Manifest,
     backend: Backend,
+    weights: Mapping[str, Floats],
     parts: Sequence[Part],
     *,
     most: int,
@@ -62,14 +68,16 @@ def trace(
 
     Args:
         manifest: Scaling, tensors and heads (statistics are not used).
-        backend: What runs the model.
+        backend: What runs the network.
+        weights: Arrays of the linear members.
         parts: The segments.
         most: Most rows in all; of longer histories the start of each segment is left out.
         progress: Told how many rows were done.
     """
     keep = min(1.0, most / max(1, sum(len(part.values) for part in parts)))
     default, named = normalizers(manifest.scaling, manifest.assets, clip=manifest.scoring.clip)
-    stepper, scorer, table = Stepper(manifest, backend), Scorer(manifest.scoring), StreamTable(manifest)
+    stepper, scorer = Stepper(manifest, backend, weights), Scorer(manifest.scoring)
+    table = StreamTable(manifest)
     table.add(_ASSET)
     traces = []
     for part in parts:
@@ -77,7 +85,10 @@ def trace(
         z = named.get(part.asset, default).forward(part.values[start:])
         table.reset(_ASSET)
         states, forecast = table.states(_ASSET), table.view("forecast", _ASSET)
-        expected = np.stack([scorer.expectation(stepper.step(row, states), row, forecast) for row in z])
+        memory = table.view("linear", _ASSET)
+        expected = np.stack(
+            [scorer.expectation(stepper.step(row, states, memory), row, forecast) for row in z]
+        )
         skip = np.repeat(~part.seen[start:, None], expected.shape[1], axis=1)
         skip[0] |= scorer.silent(first=True)
         traces.append(Trace(part, start, z, expected, skip))

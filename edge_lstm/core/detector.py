@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_lstm.contracts.alarm import AlarmOverrides
 from edge_lstm.contracts.alert import Alert, AlertModel
@@ -56,7 +57,8 @@ class Detector:
 
     Args:
         manifest: The bundle's facts.
-        backend: What runs the model.
+        backend: What runs the network.
+        weights: Arrays of the linear members, where the bundle has such.
         sha256: Digest of the bundle file, said in alerts and held against snapshots.
         node: The device, said in alerts.
         alarm: What the site says over the bundle's calibrated numbers.
@@ -71,6 +73,7 @@ class Detector:
         *,
         sha256: str,
         node: str,
+        weights: Mapping[str, NDArray[np.float64]] | None = None,
         alarm: AlarmOverrides | None = None,
         max_assets: int = 1000,
         replayed: bool = False,
@@ -85,7 +88,7 @@ class Detector:
         )
         self._aligner = Aligner(manifest.channels, manifest.grid, centre=manifest.scaling.centre)
         self._gate = QualityGate(manifest.channels, hold_frames=manifest.grid.hold_frames)
-        self._stepper = Stepper(manifest, backend)
+        self._stepper = Stepper(manifest, backend, weights or {})
         self._scorer = Scorer(manifest.scoring)
         self._rule = AlarmRule(manifest.threshold, alarm)
         model = AlertModel(manifest.id, manifest.version, sha256, backend.name)
@@ -196,7 +199,7 @@ class Detector:
         scaling = self._scalings.get(asset, self._scaling)
         smoothed = self._table.view("smoothed", asset)  # (heads, channels)
         z = scaling.forward(frame.values)  # (channels,)
-        said = self._stepper.step(z, self._table.states(asset))
+        said = self._stepper.step(z, self._table.states(asset), self._table.view("linear", asset))
         expected = self._scorer.expectation(said, z, self._table.view("forecast", asset))
         skip = self._scorer.silent(first=first) | np.asarray(frame.masked)
         residual = z - expected
@@ -208,7 +211,7 @@ class Detector:
         status = StreamStatus.OPEN if is_open else StreamStatus.WARMING if warming else StreamStatus.NORMAL
         loudest = self._scorer.most_surprised(residual, skip=skip)
         shown = scaling.backward(np.take_along_axis(expected, loudest[None], axis=0)[0])
-        rebuilt = scaling.backward(said[self._scorer.reconstruction])
+        rebuilt = scaling.backward(expected[self._scorer.primary])
         score = Score(
             asset,
             frame.tick,

@@ -313,7 +313,14 @@ def judge(tiny_bundle: Path) -> Judge:
 
     def run(rows: Sequence[Row], asset: str = "pump-1", node: str = "node-1", **alarm: Any) -> list[Event]:  # noqa: ANN401
         overrides = AlarmOverrides(**alarm)
-        detector = Detector(bundle.manifest, backend, sha256=bundle.sha256, node=node, alarm=overrides)
+        detector = Detector(
+            bundle.manifest,
+            backend,
+            sha256=bundle.sha256,
+            node=node,
+            weights=bundle.weights(),
+            alarm=overrides,
+        )
         readings = (
             Reading(asset, parse_time(row["time"]), {k: v for k, v in row.items() if k != "time"})
             for row in rows

@@ -100,7 +100,7 @@ def manifest_of(converted: Converted, model: Autoencoder) -> Manifest:
         inputs=converted.inputs,
         outputs=converted.outputs,
         states=converted.states,
-        scoring=Scoring(CLIP, tuple(heads)),
+        scoring=Scoring(CLIP, 1e6, tuple(heads)),
     )
 
 
@@ -108,10 +108,10 @@ def stream(converted: Converted, model: Autoencoder, x: Floats) -> NDArray[np.fl
     """Step a converted model one reading at a time, (rows, heads, channels)."""
     manifest = manifest_of(converted, model)
     backend = LiteRtBackend(Bundle(Path("memory"), "", manifest, {MODEL: converted.content}))
-    stepper, table = Stepper(manifest, backend), StreamTable(manifest)
+    stepper, table = Stepper(manifest, backend, {}), StreamTable(manifest)
     table.add("p")
-    states = table.states("p")
-    return np.stack([stepper.step(row, states) for row in x.astype(np.float64)])
+    states, memory = table.states("p"), table.view("linear", "p")
+    return np.stack([stepper.step(row, states, memory) for row in x.astype(np.float64)])
 
 
 def batch(model: Autoencoder, x: Floats) -> Floats:
