@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from edge_lstm.contracts.manifest import MEMBER, AssetScaling, Head, Manifest
 
 __all__ = ["problems"]
@@ -44,6 +46,11 @@ def _tensors(manifest: Manifest) -> Iterator[str]:
     used = [*wanted_in, *kept]
     if len(set(used)) != len(used):
         yield "a state tensor is named twice"
+    before, after = {t.name: t for t in manifest.inputs}, {t.name: t for t in manifest.outputs}
+    for state in manifest.states:
+        one, other = before.get(state.input), after.get(state.output)
+        if one and other and msgspec.structs.replace(one, name=other.name) != other:
+            yield f"state '{state.input}' comes out as another kind of tensor, '{state.output}'"
     for tensor in (*manifest.inputs, *manifest.outputs):
         if tensor.dtype == "int8" and not (_positive(tensor.scale) and -128 <= tensor.zero_point <= 127):
             yield f"tensor '{tensor.name}' has no usable scale and zero point"

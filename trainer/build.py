@@ -59,7 +59,7 @@ from trainer.model import HEADS, Autoencoder, Shape
 from trainer.normal_runs import cut_runs
 from trainer.progress import Watcher
 from trainer.scale import learn_scaling
-from trainer.settings import DEFAULT_LAGS, ModelSettings, TrainSettings
+from trainer.settings import ModelSettings, TrainSettings
 from trainer.split import Part, split
 from trainer.trace import Trace, trace
 
@@ -281,9 +281,8 @@ def train(prepared: Prepared, settings: TrainSettings, watcher: Watcher) -> Fitt
 
 
 def shape_of(model: ModelSettings, channels: int) -> Shape:
-    """What the settings ask for; null is filled in where it means something."""
+    """What the settings ask for; a model without a reconstruction has no bottleneck."""
     has_code = "reconstruction" in HEADS[model.mode]
-    lags = DEFAULT_LAGS if model.lags is None else model.lags
     return Shape(
         channels,
         model.units,
@@ -291,7 +290,7 @@ def shape_of(model: ModelSettings, channels: int) -> Shape:
         code=(model.code or max(2, channels // 3)) if has_code else 0,
         cell=model.cell,
         mode=model.mode,
-        lags=tuple(lag for lag in lags if lag > 0) if has_code else (),
+        lags=tuple(lag for lag in model.lags if lag > 0) if has_code else (),
         attention=model.attention,
         linear=model.linear,
     )

@@ -14,6 +14,7 @@ import msgspec
 from edge_lstm.errors import ConfigError, OperatorError
 from edge_lstm.quiet import quiet_stderr
 from trainer.extras import need_extra
+from trainer.model_rules import problems
 from trainer.outputs import refuse_overwriting
 from trainer.settings import TrainSettings
 
@@ -212,6 +213,8 @@ def _check(settings: TrainSettings, config: Path | None) -> None:
                 expected=f"{low:g} to {high:g}",
                 got=f"{value:g}",
             )
+    for key, expected, got in problems(model):
+        raise ConfigError("the model cannot be so", path=config, key=key, expected=expected, got=got)
     for name, channel in settings.channels.items():
         low_end, high_end = channel.valid
         if low_end is not None and high_end is not None and not low_end < high_end:

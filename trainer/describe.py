@@ -111,7 +111,7 @@ def _markdown_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def error_table(errors: Mapping[str, Any]) -> list[list[str]]:
-    """Reconstruction errors of the int8 model, a row a channel, the heading first."""
+    """Errors of the int8 model's first head, a row a channel, the heading first."""
     names = ("mse", "rmse", "mae", "r2")
     parts = (("train", "train"), ("held_out", "held-out"))
     head = ["channel"] + [f"{title} {name.upper()}" for _, title in parts for name in names]
@@ -130,7 +130,8 @@ def summary(manifest: Manifest) -> list[str]:
     """What the terminal says at the end."""
     table = error_table(manifest.metrics["errors"])
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    lines = ["reconstruction error of the int8 model, channel units:"]
+    kind = manifest.scoring.heads[0].kind
+    lines = [f"{kind} error of the int8 model, channel units:"]
     lines += ["  " + "  ".join(f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True)) for row in table]
     metrics, threshold = manifest.metrics, manifest.threshold
     lines.append(
@@ -160,7 +161,7 @@ def doubts(manifest: Manifest) -> list[str]:
     poor = [name for name, figures in errors.items() if figures["r2"] is None or figures["r2"] < _POOR_R2]
     if len(poor) > len(errors) / 2:
         said.append(
-            f"on later history {len(poor)} of {len(errors)} channels are rebuilt hardly better than by their "
+            f"on later history {len(poor)} of {len(errors)} channels are told hardly better than by their "
             f"mean ({', '.join(poor[:5])}); the history may not show all that the machine does"
         )
     return said

@@ -47,7 +47,7 @@ class FitSettings:
     clip_norm: float = 1.0
     dropout: float = 0.1
     cell_penalty: float = 1e-3
-    recall: float = 1.0
+    recall: float = 0.3
     patience: int = 8
 
 

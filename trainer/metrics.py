@@ -21,6 +21,8 @@ Floats = NDArray[np.float64]
 def channel_errors(manifest: Manifest, traces: Sequence[Trace], channels: Sequence[str]) -> dict[str, Any]:
     """MSE, RMSE, MAE and R2 of the reconstruction, a channel, on learned and held-out rows.
 
+    Of the forecast, where the model has no reconstruction.
+
     Segments at an odd operating point do not count: they lie beyond the clip.
 
     Returns:
@@ -34,7 +36,7 @@ def channel_errors(manifest: Manifest, traces: Sequence[Trace], channels: Sequen
         if one.part.odd:
             continue
         rebuilt = named.get(one.part.asset, default).backward(one.expected[:, head])
-        actual = np.where(one.part.seen[one.start :], one.part.values[one.start :], np.nan)
+        actual = np.where(one.skip[:, head], np.nan, one.part.values[one.start :])
         learned = slice(0, max(0, one.part.train - one.start))
         rows["train"].append((actual[learned], rebuilt[learned]))
         late = one.rows_from(one.part.validation)

@@ -20,10 +20,6 @@ __all__ = [
 ]
 
 
-DEFAULT_LAGS = (0,)
-"""TODO-measure."""
-
-
 class HistorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to read the files; what is null or ``auto`` is found out.
 
@@ -81,7 +77,7 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         layers: Recurrent layers.
         code: Width of the bottleneck; null is a third of the channels, at least 2.
         lags: Readings that the code must rebuild in training, by age in readings, 0 (the
-            newest) first; null is `DEFAULT_LAGS`. The device rebuilds the newest alone.
+            newest) first. The device rebuilds the newest alone.
         attention: Hidden vectors that the heads look back on, the newest included; 0 is none.
         linear: Whether the forecast also has a linear path straight from the reading.
         updates: Weight updates in all.
@@ -97,7 +93,7 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     units: int = 16
     layers: int = 1
     code: int | None = None
-    lags: tuple[int, ...] | None = None
+    lags: tuple[int, ...] = (0,)
     attention: int = 0
     linear: bool = False
     updates: int = 1500

@@ -42,13 +42,21 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Tracks:
-    """Parallel tracks, each attribute (tracks, length, ...), as in `Chunk`."""
+    """Parallel tracks.
+
+    Attributes:
+        x, ahead, keep, seen, seen_ahead: As in `Chunk`, of the whole length.
+        age: Rows since the state began, with its segment or with the track, (tracks, length).
+        steps: Length of a chunk.
+        lags: Ages of the readings in `Chunk.past`, steps.
+    """
 
     x: Floats
     ahead: Floats
     keep: Floats
     seen: Floats
     seen_ahead: Floats
+    age: NDArray[np.int64]
     steps: int
     lags: tuple[int, ...]
 
@@ -57,27 +65,28 @@ class Tracks:
         return int(self.x.shape[1]) // self.steps
 
     def __iter__(self) -> Iterator[Chunk]:
-        age = self._age()
         for i in range(len(self)):
-            rows = np.arange(i * self.steps, (i + 1) * self.steps)
-            past, seen_past = self._past(rows, age)
-            x, ahead, keep = self.x[:, rows], self.ahead[:, rows], self.keep[:, rows]
-            yield Chunk(x, ahead, past, keep, self.seen[:, rows], self.seen_ahead[:, rows], seen_past)
+            part = slice(i * self.steps, (i + 1) * self.steps)
+            past, seen_past = self._past(part)
+            x, ahead, keep = self.x[:, part], self.ahead[:, part], self.keep[:, part]
+            yield Chunk(x, ahead, past, keep, self.seen[:, part], self.seen_ahead[:, part], seen_past)
 
-    def _age(self) -> NDArray[np.int64]:
-        """Rows since the state began, with its segment or with the track, (tracks, length)."""
-        rows = np.arange(self.x.shape[1])
-        begins = np.where(self.keep == 0, rows, 0)
-        return rows - np.maximum.accumulate(begins, axis=1)
-
-    def _past(self, rows: NDArray[np.int64], age: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    def _past(self, part: slice) -> tuple[Floats, Floats]:
         """Lagged readings and their marks; they reach into earlier chunks, never past a beginning."""
-        before = [np.maximum(rows - lag, 0) for lag in self.lags]
-        nothing = self.x[:, rows, :0]
-        past = [self.x[:, at] for at in before]
-        known = [(age[:, rows] >= lag)[..., None] for lag in self.lags]
-        seen = [np.where(ok, self.seen[:, at], np.float32(0)) for ok, at in zip(known, before, strict=True)]
-        return np.concatenate([nothing, *past], axis=2), np.concatenate([nothing, *seen], axis=2)
+        past, seen = [self.x[:, part, :0]], [self.x[:, part, :0]]
+        for lag in self.lags:
+            before = np.maximum(np.arange(part.start, part.stop) - lag, 0)
+            known = (self.age[:, part] >= lag)[..., None]
+            past.append(self.x[:, before])
+            seen.append(np.where(known, self.seen[:, before], np.float32(0)))
+        return np.concatenate(past, axis=2), np.concatenate(seen, axis=2)
+
+
+def _age(keep: Floats) -> NDArray[np.int64]:
+    """Rows since the state began, with its segment or with the track, (tracks, length)."""
+    rows = np.arange(keep.shape[1])
+    began = np.maximum.accumulate(np.where(keep == 0, rows, 0), axis=1)
+    return rows - began
 
 
 def lay_tracks(
@@ -109,4 +118,5 @@ def lay_tracks(
         starts = np.linspace(0, len(a) - length, tracks).astype(int)
         return np.stack([a[s : s + length] for s in starts])
 
-    return Tracks(cut(x), cut(ahead), cut(keep), cut(seen), cut(seen_ahead), steps, lags)
+    kept = cut(keep)
+    return Tracks(cut(x), cut(ahead), kept, cut(seen), cut(seen_ahead), _age(kept), steps, lags)

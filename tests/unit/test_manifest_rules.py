@@ -36,6 +36,8 @@ def test_good_manifest_has_no_problem() -> None:
         ("input", "nothing", "no input tensor 'nothing'"),
         ("states.0.output", "reconstructed", "no output tensor 'reconstructed'"),
         ("states.1.input", "hidden_in_0", "named twice"),
+        ("outputs.2.scale", 1 / 64, "state 'hidden_in_0' comes out as another kind"),
+        ("outputs.3.shape", [1, 5], "state 'cell_in_0' comes out as another kind"),
         ("scoring.heads.0.output", "other", "no output tensor 'other'"),
         ("scoring.heads.0.output", "", "lacks an output"),
         ("scoring.heads.0.mean", [0.0], "2 means"),

@@ -141,12 +141,13 @@ def _fits(fits: Sequence[ChannelFit]) -> Markup | None:
         "tr", tag("th", "Channel", scope="col"), *(tag("th", n, scope="col", class_="num") for n in names)
     )
     rows = [tag("tr", _channel(one), *_fit(one.train), *_fit(one.held_out)) for one in fits]
-    table = _scroll(tag("thead", groups, heads), tag("tbody", *rows), label="Reconstruction a channel")
+    table = _scroll(tag("thead", groups, heads), tag("tbody", *rows), label="Errors a channel")
     lead = (
-        "Errors are in the channel's unit, MSE in its square. "
-        "R² is 1 for a perfect reconstruction and 0 for one no better than the mean."
+        "Of the reconstruction, or of the forecast in a model without one; in the channel's unit, "
+        "MSE in its square. "
+        "R² is 1 for a model that is always right and 0 for one no better than the mean."
     )
-    return _section("Reconstruction", table, lead=lead)
+    return _section("Errors", table, lead=lead)
 
 
 def _channel(one: ChannelFit) -> Markup:
