@@ -104,8 +104,10 @@ def _restless(readings: Readings | None) -> list[str]:
     if rate is None or rate < _RESTLESS:
         return []
     return [
-        f"an alarm is up in {100 * rate:.3g} % of the readings that are not labelled: an alarm that hardly "
-        "rests finds every event, so judge by VUS-PR and the false alarm rate and not by the events"
+        (
+            f"an alarm is up in {100 * rate:.3g} % of the readings that are not labelled: one that hardly "
+            "rests finds every event, so judge by VUS-PR and the false alarm rate and not by the events"
+        )
     ]
 
 
