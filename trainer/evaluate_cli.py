@@ -108,12 +108,11 @@ def evaluate(
     names = tuple(channel.name for channel in manifest.channels)
     given = {name: value for name, value in options.items() if value is not None and value != ()}
     given |= {"strict": False, "period_s": manifest.grid.period_s}
-    marks = None
-    if labels is not None:  # first: it is the column that is most often misspelt
-        marks = read_labels(data, labels, channels=names, options=read_options(**given))
-        given["ignore"] = (*given.get("ignore", ()), labels)
     history = read_history(data, channels=names, **given)
     refuse_backward(history)
+    marks = None
+    if labels is not None:
+        marks = read_labels(data, labels, channels=names, options=read_options(**given))
     replayed = replay(
         opened, history, node="evaluate", alarm=site.alarm if site else AlarmOverrides(), asset=asset
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from trainer.evaluation import Calibration, Errors, Evaluation, Events, RecordingFigures
 
-__all__ = ["calibration_sentence", "delay_text", "evaluation_lines", "number", "span_text"]
+__all__ = ["calibration_sentence", "evaluation_lines", "number", "span_text"]
 
 _MOST = 40
 """Recordings listed at most; JSON has all."""
@@ -55,11 +55,12 @@ def span_text(seconds: float) -> str:
     return f"{seconds:.3g} s"
 
 
-def delay_text(events: Events) -> str:
-    """The median delay in readings and in time."""
+def _delay_text(events: Events) -> str:
+    """The median delay, from the start of an event to the first alarm in it."""
     if events.median_delay_readings is None or events.median_delay_s is None:
         return "no event was found"
-    return f"{events.median_delay_readings:g} readings ({span_text(events.median_delay_s)})"
+    delay = f"{events.median_delay_readings:g} readings ({span_text(events.median_delay_s)})"
+    return f"{delay} from the start of an event to the first alarm in it, median"
 
 
 def calibration_sentence(one: Calibration) -> str:
@@ -81,8 +82,8 @@ def _data_line(found: Evaluation) -> str:
     text = f"data        {data.scored} readings in {recordings}, {span_text(data.watched_s)}"
     if data.anomalous is None or data.normal_s is None:
         return text
-    events = found.events.labelled
-    return f"{text}; {data.anomalous} labelled in {events} events, {span_text(data.normal_s)} not labelled"
+    events = "1 event" if found.events.labelled == 1 else f"{found.events.labelled} events"
+    return f"{text}; {data.anomalous} labelled in {events}, {span_text(data.normal_s)} not labelled"
 
 
 def _event_lines(events: Events) -> list[str]:
@@ -104,7 +105,7 @@ def _event_lines(events: Events) -> list[str]:
             f"{number(events.false_episodes_per_1000_readings)} per 1,000 readings not labelled, "
             f"{number(events.false_episodes_per_day)} a day of them"
         ),
-        f"delay       {delay_text(events)}, median from the start of an event to the first alarm in it",
+        f"delay       {_delay_text(events)}",
     ]
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from edge_lstm.contracts.manifest import Channel
-from trainer.evaluate_text import calibration_sentence, delay_text, number, span_text
-from trainer.evaluation import Calibration, Errors, Evaluation
+from trainer.evaluate_text import calibration_sentence, number, span_text
+from trainer.evaluation import Calibration, Errors, Evaluation, Events
 from trainer.pages.document import document, fill, template
 from trainer.pages.figures import Axis, chart, line, mark_x, mark_y
 from trainer.pages.markup import DASH, Markup, figure, legend, scroll, section, tag
@@ -167,7 +167,7 @@ def _figures(found: Evaluation) -> Markup:
                 f"{events.true_episodes} of {events.episodes} alarm episodes touch an event",
             ),
             ("Event F1", number(events.f1), "harmonic mean of both"),
-            ("Median delay", delay_text(events), "from the start of an event to the first alarm in it"),
+            ("Median delay", *_delay(events)),
             (
                 "False episodes",
                 str(events.false_episodes),
@@ -209,6 +209,14 @@ def _figures(found: Evaluation) -> Markup:
         for name, value, text in rows
     ]
     return section("Figures", scroll(tag("tbody", *cells), label="Figures"))
+
+
+def _delay(events: Events) -> tuple[str, str]:
+    """A number and what it means."""
+    if events.median_delay_readings is None or events.median_delay_s is None:
+        return DASH, "no event was found"
+    meaning = f"{span_text(events.median_delay_s)} from the start of an event to the first alarm in it"
+    return f"{events.median_delay_readings:g} readings", meaning
 
 
 def _calibration(one: Calibration | None) -> Markup:
