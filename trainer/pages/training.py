@@ -61,7 +61,7 @@ def _list(title: str, sentences: Sequence[str], kind: str) -> Markup | None:
 
 
 def _contest(one: Contested) -> Markup:
-    return _section("Contest", *contest_parts(one), lead=one.lead)
+    return section("Contest", *contest_parts(one), lead=one.lead)
 
 
 def _profile(rows: Sequence[Mapping[str, object]], warnings: Sequence[str]) -> Markup | None:
