@@ -6,7 +6,7 @@ import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -442,6 +442,7 @@ def measure(built: Built, channels: Sequence[str]) -> dict[str, Any]:
         "train_loss": built.fitted.best.train_loss,
         "validation_loss": built.fitted.best.validation_loss,
         "highest_normal_score": built.tail.highest,
+        "tail": asdict(built.tail),
     }
 
 

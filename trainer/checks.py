@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm.errors import HistoryError
-from edge_lstm.times import NS
+from edge_lstm.times import NS, format_time
 from trainer.columns import ReadOptions
 from trainer.parts import Part
 from trainer.runs import longest_run
@@ -20,6 +20,7 @@ __all__ = [
     "check_missing",
     "check_order",
     "check_rows",
+    "check_span",
     "check_steps",
     "dead_channels",
     "drop_channels",
@@ -52,6 +53,29 @@ def check_rows(parts: Sequence[Part]) -> None:
         what = "only one row of data" if rows == 1 else "too few rows to train on"
         do = "give a longer history: days that show all the machine does, not minutes"
         raise HistoryError(what, path=_where(parts), expected=f"at least {MIN_ROWS}", got=str(rows), do=do)
+
+
+def check_span(parts: Sequence[Part]) -> None:
+    """Refuse times so far apart that their difference does not fit in 64 bits of nanoseconds.
+
+    Raises:
+        HistoryError: The first and the last time are more than 292 years apart.
+    """
+    filled = [part for part in parts if len(part.time_ns)]
+    if not filled:
+        return
+    first = min(filled, key=lambda part: int(part.time_ns[0]))
+    last = max(filled, key=lambda part: int(part.time_ns[-1]))
+    low, high = int(first.time_ns[0]), int(last.time_ns[-1])
+    if high - low >= 2**63:
+        raise HistoryError(
+            "times reach over more than 292 years",
+            path=first.path,
+            row=int(first.rows[0]),
+            got=f"{format_time(low)} here, and {format_time(high)} in row {int(last.rows[-1])} "
+            f"of {last.source}",
+            do="correct whichever of the two cannot be, or remove its row",
+        )
 
 
 def check_order(parts: Sequence[Part], hints: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from trainer.settings import TrainSettings
 if TYPE_CHECKING:
     from trainer.data import History
 
-__all__ = ["replay", "train"]
+__all__ = ["history_options", "replay", "train"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,7 +54,8 @@ _HISTORY_OPTIONS = (
 )
 
 
-def _history_options(function: F) -> F:
+def history_options(function: F) -> F:
+    """How to read a history: the options that train, replay and evaluate share."""
     for option in reversed(_HISTORY_OPTIONS):
         function = option(function)
     return function
@@ -96,7 +97,7 @@ def _history_options(function: F) -> F:
     type=click.Choice(["auto", "error", "drop", "keep"]),
     help="What to do about channels that never change.",
 )
-@_history_options
+@history_options
 def train(history: tuple[Path, ...], out: Path, config: Path | None, **options: Any) -> None:
     """Build a bundle from sensor HISTORY: CSV or Parquet files, or a folder of them.
 
@@ -278,7 +279,7 @@ def _read(paths: tuple[Path, ...], settings: TrainSettings) -> History:
 @_option(
     "--asset", default="asset", show_default=True, help="Name of the machine where the recording has none."
 )
-@_history_options
+@history_options
 def replay(
     history: tuple[Path, ...],
     bundle: Path | None,

@@ -13,7 +13,7 @@ from edge_lstm.core.normalize import normalizers
 from edge_lstm.core.scoring import Scorer
 from trainer.trace import Trace
 
-__all__ = ["agreement", "channel_errors"]
+__all__ = ["agreement", "channel_errors", "pooled_errors"]
 
 Floats = NDArray[np.float64]
 
@@ -41,10 +41,19 @@ def channel_errors(manifest: Manifest, traces: Sequence[Trace], channels: Sequen
         rows["train"].append((actual[learned], rebuilt[learned]))
         late = one.rows_from(one.part.validation)
         rows["held_out"].append((actual[late], rebuilt[late]))
-    return {name: _errors(pairs, channels) for name, pairs in rows.items()}
+    return {name: pooled_errors(pairs, channels) for name, pairs in rows.items()}
 
 
-def _errors(pairs: Sequence[tuple[Floats, Floats]], channels: Sequence[str]) -> dict[str, Any]:
+def pooled_errors(pairs: Sequence[tuple[Floats, Floats]], channels: Sequence[str]) -> dict[str, Any]:
+    """MSE, RMSE, MAE and R2 a channel, over all pairs of stretches.
+
+    Args:
+        pairs: Actual, NaN where missing, and reconstruction; channel units, each (rows, channels).
+        channels: Names.
+
+    Returns:
+        ``{channel: {"mse", "rmse", "mae", "r2"}}``; null where there is no value, or no finite figure.
+    """
     actual = np.concatenate([a for a, _ in pairs])
     rebuilt = np.concatenate([r for _, r in pairs])
     return {name: _error(actual[:, i], rebuilt[:, i]) for i, name in enumerate(channels)}
@@ -54,14 +63,12 @@ def _error(actual: Floats, rebuilt: Floats) -> dict[str, float | None]:
     known = np.isfinite(actual)
     if not known.any():
         return dict.fromkeys(("mse", "rmse", "mae", "r2"))
-    residual = actual[known] - rebuilt[known]
-    mse, variance = float(np.mean(residual**2)), float(np.var(actual[known]))
-    return {
-        "mse": mse,
-        "rmse": float(np.sqrt(mse)),
-        "mae": float(np.mean(np.abs(residual))),
-        "r2": 1 - mse / variance if variance > 0 else None,
-    }
+    with np.errstate(over="ignore", invalid="ignore"):  # readings of 1e308 have no square
+        residual = actual[known] - rebuilt[known]
+        mse, variance = float(np.mean(residual**2)), float(np.var(actual[known]))
+        figures = {"mse": mse, "rmse": float(np.sqrt(mse)), "mae": float(np.mean(np.abs(residual)))}
+        figures["r2"] = 1 - mse / variance if variance > 0 else np.nan
+    return {name: value if np.isfinite(value) else None for name, value in figures.items()}
 
 
 def agreement(int8: Floats, real: Floats) -> dict[str, float]:
