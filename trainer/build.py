@@ -269,7 +269,7 @@ def train(prepared: Prepared, settings: TrainSettings, watcher: Watcher) -> Fitt
     shape = shape_of(model, z[0].shape[1])
     names = ("updates", "steps", "learning_rate", "clip_norm", "dropout", "patience")
     fit_settings = FitSettings(seed=settings.seed, **{name: getattr(model, name) for name in names})
-    return fit(
+    fitted = fit(
         learned,
         later,
         shape,
@@ -278,6 +278,9 @@ def train(prepared: Prepared, settings: TrainSettings, watcher: Watcher) -> Fitt
             e.update / e.updates, f"loss {e.train_loss:.4f}, later history {e.validation_loss:.4f}"
         ),
     )
+    moved = np.any([np.ptp(x, axis=0) > 0 for x in z], axis=0)
+    fitted.model.silence(np.flatnonzero(~moved).tolist())
+    return fitted
 
 
 def shape_of(model: ModelSettings, channels: int) -> Shape:

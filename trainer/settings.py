@@ -110,12 +110,12 @@ class VarSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Attributes:
         lags: Ages, in readings, of the past readings it takes.
         memory: Moving averages of the past that it takes besides: weight of the newest, 0 to 1.
-        ridge: Penalty on the squares of its weights.
+        ridge: Penalty on the squares of its weights, a row of the history.
     """
 
-    lags: tuple[int, ...] = (1,)
-    memory: tuple[float, ...] = (0.3, 0.05)
-    ridge: float = 10.0
+    lags: tuple[int, ...] = (1, 2)
+    memory: tuple[float, ...] = (0.05,)
+    ridge: float = 0.03
 
 
 class PcaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
