@@ -74,6 +74,7 @@ def make_engine(config: DeviceConfig, bundle: Bundle, backend: Backend, *, clock
         sha256=bundle.sha256,
         node=config.node,
         alarm=config.alarm,
+        commission=config.commission,
         max_assets=config.max_assets,
     )
     return Engine(config, detector, manifest=bundle.manifest, clock=clock)

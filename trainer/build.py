@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import msgspec
@@ -32,7 +32,9 @@ from edge_lstm.contracts.manifest import (
 )
 from edge_lstm.core.normalize import normalizers
 from edge_lstm.core.quantize import quantize
-from edge_lstm.errors import OperatorError
+from edge_lstm.core.when import scored_channels
+from edge_lstm.errors import ConfigError, OperatorError
+from edge_lstm.rule import Rule
 from edge_lstm.selftest import golden_run, verify
 from edge_lstm.times import format_time
 from trainer.calibrate import Tail, calibrate_heads, calibrate_threshold, normal_scores
@@ -43,7 +45,7 @@ from trainer.metrics import agreement, channel_errors
 from trainer.model import Autoencoder, Shape
 from trainer.progress import Watcher
 from trainer.scale import learn_scaling
-from trainer.settings import TrainSettings
+from trainer.settings import ChannelSettings, TrainSettings
 from trainer.split import Part, split
 from trainer.trace import Trace, trace
 
@@ -113,7 +115,7 @@ def build(history: History, settings: TrainSettings, *, name: str, watcher: Watc
     watcher.stage("scale and split")
     prepared = prepare(history, settings)
     watcher.stage("train")
-    fitted = train(prepared, settings, watcher)
+    fitted = train(prepared, settings, history.channels, watcher)
     watcher.stage("convert to int8")
     converted, plain = convert_both(fitted.model, prepared)
     manifest = draft(history, settings, prepared, converted, name=name)
@@ -148,8 +150,44 @@ def prepare(history: History, settings: TrainSettings) -> Prepared:
         np.asarray(scaling.centre),
         validation=settings.validation,
         held_out=settings.held_out,
+        rule=rule_of(settings, history.channels),
     )
     return Prepared(parts, scaling, assets, _odd_notices(history, odd))
+
+
+def rule_of(settings: TrainSettings, channels: Sequence[str]) -> Rule | None:
+    """The rule ``alarm.score_when``, if there is one.
+
+    Raises:
+        ConfigError: It is no rule about these channels.
+    """
+    if not settings.alarm.score_when:
+        return None
+    try:
+        return Rule.parse(settings.alarm.score_when, channels)
+    except ValueError as error:
+        raise ConfigError(f"is no rule: {error}", key="alarm.score_when") from error
+
+
+def channels_of(settings: TrainSettings, names: Sequence[str]) -> tuple[Channel, ...]:
+    """The channels with all that is known of them.
+
+    Raises:
+        ConfigError: None of them is to be scored.
+    """
+    channels = []
+    for name in names:
+        facts = settings.channels.get(name, ChannelSettings())
+        role: Literal["telemetry", "context"] = "context" if facts.role == "context" else "telemetry"
+        channels.append(Channel(name, facts.unit, *facts.valid, role))
+    if not scored_channels(channels).any():
+        raise ConfigError(
+            "there is nothing to score",
+            key="channels",
+            expected="at least one channel with the role telemetry",
+            got="only context",
+        )
+    return tuple(channels)
 
 
 def _odd_notices(history: History, odd: Sequence[bool]) -> tuple[str, ...]:
@@ -170,20 +208,21 @@ def _normalized(prepared: Prepared) -> list[NDArray[np.float32]]:
     return [named.get(p.asset, default).forward(p.values).astype(np.float32) for p in prepared.parts]
 
 
-def train(prepared: Prepared, settings: TrainSettings, watcher: Watcher) -> Fitted:
-    """Train on the learned rows; stop by the validation rows."""
+def train(prepared: Prepared, settings: TrainSettings, names: Sequence[str], watcher: Watcher) -> Fitted:
+    """Train on the learned rows; stop by the validation rows. ``names`` are the channels'."""
     model, z = settings.model, _normalized(prepared)
+    scored = scored_channels(channels_of(settings, names))
     learned, later = [], []
     for part, x in zip(prepared.parts, z, strict=True):
-        seen = part.seen.astype(np.float32)
+        seen = (part.seen & scored).astype(np.float32)  # a context channel is seen and not predicted
         learned.append((x[: part.train], seen[: part.train]))
         if part.validation > part.train:
             first = max(0, part.train - LEAD_ROWS)
             later.append((x[first : part.validation], seen[first : part.validation], part.train - first))
     channels = z[0].shape[1]
     shape = Shape(channels, model.units, model.layers, model.code or max(2, channels // 3))
-    names = ("updates", "steps", "learning_rate", "clip_norm", "dropout", "patience")
-    fit_settings = FitSettings(seed=settings.seed, **{name: getattr(model, name) for name in names})
+    facts = ("updates", "steps", "learning_rate", "clip_norm", "dropout", "patience")
+    fit_settings = FitSettings(seed=settings.seed, **{name: getattr(model, name) for name in facts})
     return fit(
         learned,
         later,
@@ -213,12 +252,7 @@ def draft(
     history: History, settings: TrainSettings, prepared: Prepared, converted: Converted, *, name: str
 ) -> Manifest:
     """The manifest, but for what calibration finds out."""
-    alarm, known = settings.alarm, settings.channels
-    channels = []
-    for channel in history.channels:
-        facts = known.get(channel)
-        low, high = facts.valid if facts else (None, None)
-        channels.append(Channel(channel, facts.unit if facts else "", low, high))
+    alarm = settings.alarm
     return Manifest(
         format=FORMAT,
         min_runtime=__version__,
@@ -230,7 +264,7 @@ def draft(
         outputs=converted.outputs,
         input=FRAME,
         layers=converted.layers,
-        channels=tuple(channels),
+        channels=channels_of(settings, history.channels),
         scaling=prepared.scaling,
         assets=prepared.assets,
         grid=Grid(
@@ -241,6 +275,7 @@ def draft(
         golden_tolerance=GOLDEN_TOLERANCE,
         training=_training_facts(history, settings, prepared),
         metrics={},
+        score_when=settings.alarm.score_when or "",
     )
 
 

@@ -21,7 +21,7 @@ from edge_lstm.errors import HistoryError
 from trainer.settings import AlarmSettings
 from trainer.trace import Trace, biases, fused, levels
 
-__all__ = ["Tail", "calibrate_heads", "calibrate_threshold", "fit_tail", "normal_scores"]
+__all__ = ["Tail", "calibrate_heads", "calibrate_threshold", "counted_rows", "fit_tail", "normal_scores"]
 
 Floats = NDArray[np.float64]
 
@@ -77,13 +77,14 @@ def calibrate_heads(scoring: Scoring, traces: Sequence[Trace], *, warm_up: int) 
         HistoryError: No row is left to count.
     """
     traces = [one for one in traces if not one.part.odd]
-    rows = [_unlearned(one, warm_up) for one in traces]
+    rows = [counted_rows(one, warm_up) for one in traces]
     if not any(len(one.z[part]) for one, part in zip(traces, rows, strict=True)):
         raise HistoryError(
             "nothing is left to calibrate on",
             expected=f"stretches of more than {warm_up} rows (alarm.warm_up)",
             got=f"the longest has {max((len(one.part.values) for one in traces), default=0)}",
-            do="give longer unbroken stretches, or a smaller warm_up in train.yaml",
+            do="give longer unbroken stretches, or a smaller warm_up in train.yaml"
+            + (", or a score_when that holds more often" if any(o.part.paused.any() for o in traces) else ""),
         )
     residual = np.concatenate([biases(scoring, one)[part] for one, part in zip(traces, rows, strict=True)])
     skip = np.concatenate([one.skip[part] for one, part in zip(traces, rows, strict=True)])
@@ -105,15 +106,16 @@ def _with_scale(head: Head, scale: float) -> Head:
     return msgspec.structs.replace(head, scale=scale)
 
 
-def _unlearned(one: Trace, warm_up: int) -> slice:
-    """Rows that were not learned and come after the warm-up."""
-    first = max(one.part.train, one.start + warm_up)
-    return one.rows_from(min(first, len(one.part.values)))
+def counted_rows(one: Trace, warm_up: int) -> NDArray[np.intp]:
+    """Rows of a trace that say what is normal: not learned, after the warm-up, not paused."""
+    first = max(one.part.train - one.start, warm_up)
+    rows = np.arange(len(one.z))
+    return rows[(rows >= first) & ~one.part.paused[one.start :]]
 
 
 def normal_scores(scoring: Scoring, traces: Sequence[Trace], *, warm_up: int) -> list[Floats]:
-    """Scores of the unlearned rows of usual segments, a stretch a segment."""
-    return [fused(scoring, one)[_unlearned(one, warm_up)] for one in traces if not one.part.odd]
+    """Scores of the counted rows of usual segments, a stretch a segment."""
+    return [fused(scoring, one)[counted_rows(one, warm_up)] for one in traces if not one.part.odd]
 
 
 def fit_tail(stretches: Sequence[Floats]) -> Tail:

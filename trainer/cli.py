@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
+from edge_lstm.contracts.commission import LEAST_READINGS, MOST_READINGS
 from edge_lstm.errors import ConfigError, OperatorError
 from edge_lstm.quiet import quiet_stderr
 from trainer.extras import need_extra
@@ -238,8 +239,8 @@ def _check_out(out: Path, name: str) -> None:
 
 def _check_channels(settings: TrainSettings, channels: Sequence[str], config: Path | None) -> None:
     """A misspelt channel would lose its valid range without a word."""
-    for name in settings.channels:
-        if name not in channels:
+    for name, channel in settings.channels.items():
+        if name not in channels and channel.role != "ignored":
             near = difflib.get_close_matches(name, channels, n=1)
             raise ConfigError(
                 "there is no such channel in the history",
@@ -252,7 +253,9 @@ def _check_channels(settings: TrainSettings, channels: Sequence[str], config: Pa
 def _read(paths: tuple[Path, ...], settings: TrainSettings) -> History:
     from trainer.data import read_history  # noqa: PLC0415
 
-    return read_history(paths, **msgspec.structs.asdict(settings.history))
+    ignored = [name for name, channel in settings.channels.items() if channel.role == "ignored"]
+    ignore = tuple(dict.fromkeys([*settings.history.ignore, *ignored]))
+    return read_history(paths, **{**msgspec.structs.asdict(settings.history), "ignore": ignore})
 
 
 @click.command(
@@ -261,7 +264,12 @@ def _read(paths: tuple[Path, ...], settings: TrainSettings) -> History:
 )
 @_PATHS
 @_option("--bundle", type=click.Path(path_type=Path), help="The bundle; by default the one of --config.")
-@_option("--config", type=click.Path(path_type=Path), help="Device configuration: node and alarm overrides.")
+@_option("--config", type=click.Path(path_type=Path), help="Device configuration: node, alarm, commission.")
+@_option(
+    "--commission",
+    type=click.IntRange(LEAST_READINGS, MOST_READINGS),
+    help="Learn the scaling of a machine that the bundle does not name from its first readings, so many.",
+)
 @_option("--scores", type=click.Path(path_type=Path), help="Write scores: .csv, .parquet or .jsonl.")
 @_option("--channels", is_flag=True, help="With --scores: the reconstruction error of every channel too.")
 @_option("--alerts", type=click.Path(path_type=Path), help="Write alerts as JSON lines, the very payloads.")
@@ -274,6 +282,7 @@ def replay(
     history: tuple[Path, ...],
     bundle: Path | None,
     config: Path | None,
+    commission: int | None,
     scores: Path | None,
     channels: bool,
     alerts: Path | None,
@@ -286,6 +295,7 @@ def replay(
     from edge_lstm.bundle import open_bundle  # noqa: PLC0415 - not needed for --help
     from edge_lstm.config import load_config  # noqa: PLC0415
     from edge_lstm.contracts.alarm import AlarmOverrides  # noqa: PLC0415
+    from edge_lstm.contracts.commission import CommissionConfig  # noqa: PLC0415
     from trainer.data import read_history  # noqa: PLC0415
     from trainer.replay import replay as run  # noqa: PLC0415
     from trainer.replay import (  # noqa: PLC0415
@@ -305,11 +315,15 @@ def replay(
     given = {name: value for name, value in options.items() if value is not None and value != ()}
     period_s = opened.manifest.grid.period_s
     table = read_history(history, channels=names, strict=False, period_s=period_s, **given)
+    learning = site.commission if site else CommissionConfig()
+    if commission is not None:
+        learning = msgspec.structs.replace(learning, readings=commission)
     replayed = run(
         opened,
         table,
         node=site.node if site else "replay",
         alarm=site.alarm if site else AlarmOverrides(),
+        commission=learning,
         asset=asset,
     )
     if scores:

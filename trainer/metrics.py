@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 
 def channel_errors(manifest: Manifest, traces: Sequence[Trace], channels: Sequence[str]) -> dict[str, Any]:
-    """MSE, RMSE, MAE and R2 of the reconstruction, a channel, on learned and held-out rows.
+    """MSE, RMSE, MAE and R2 of the reconstruction, a scored channel, on learned and held-out rows.
 
     Segments at an odd operating point do not count: they lie beyond the clip.
 
@@ -39,13 +39,14 @@ def channel_errors(manifest: Manifest, traces: Sequence[Trace], channels: Sequen
         rows["train"].append((actual[learned], rebuilt[learned]))
         late = one.rows_from(one.part.validation)
         rows["held_out"].append((actual[late], rebuilt[late]))
-    return {name: _errors(pairs, channels) for name, pairs in rows.items()}
+    scored = [(i, name) for i, name in enumerate(channels) if manifest.channels[i].role == "telemetry"]
+    return {name: _errors(pairs, scored) for name, pairs in rows.items()}
 
 
-def _errors(pairs: Sequence[tuple[Floats, Floats]], channels: Sequence[str]) -> dict[str, Any]:
+def _errors(pairs: Sequence[tuple[Floats, Floats]], channels: Sequence[tuple[int, str]]) -> dict[str, Any]:
     actual = np.concatenate([a for a, _ in pairs])
     rebuilt = np.concatenate([r for _, r in pairs])
-    return {name: _error(actual[:, i], rebuilt[:, i]) for i, name in enumerate(channels)}
+    return {name: _error(actual[:, i], rebuilt[:, i]) for i, name in channels}
 
 
 def _error(actual: Floats, rebuilt: Floats) -> dict[str, float | None]:

@@ -18,7 +18,7 @@ __all__ = ["floored", "moments", "tame"]
 Floats = NDArray[np.float64]
 
 MOST_WILD = 0.01
-"""Share of a channel's values that may be wild (at least one value); more of them are a mode of the machine."""
+"""Share of a channel's values that may be wild (at least one value); more of them are a mode."""
 APART = 5.0
 """A wild value is this many times as far from the median as the farthest value that is not wild."""
 FAR = 20.0

@@ -26,9 +26,11 @@ class Scorer:
 
     Args:
         scoring: Heads and their statistics.
+        scored: True for channels that are scored, (channels,); ``None`` is all. The others are
+            inputs of the model only.
     """
 
-    def __init__(self, scoring: Scoring) -> None:
+    def __init__(self, scoring: Scoring, scored: NDArray[np.bool_] | None = None) -> None:
         self.heads = scoring.heads
         self._forecast = np.array([head.kind == "forecast" for head in scoring.heads])
         kinds = [head.kind for head in scoring.heads]
@@ -37,6 +39,7 @@ class Scorer:
         self._alpha = np.array([[head.alpha] for head in scoring.heads])  # (heads, 1)
         self._mean = np.array([head.mean for head in scoring.heads])  # (heads, channels)
         self._std = np.array([head.std for head in scoring.heads])  # (heads, channels)
+        self._scored = np.ones(self._mean.shape[1], bool) if scored is None else scored  # (channels,)
         self._scale = np.array([head.scale for head in scoring.heads])  # (heads,)
 
     def expectation(self, said: Floats, z: Floats, previous: Floats) -> Floats:
@@ -81,12 +84,22 @@ class Scorer:
 
     def fuse(self, smoothed: Floats) -> tuple[float, Floats]:
         """The score, and each head's and channel's part of it, (heads, channels), sum = score."""
-        levels = np.log1p(smoothed.mean(axis=1) / self._scale)  # (heads,)
+        smoothed = np.where(self._scored, smoothed, 0.0)
+        levels = np.log1p(self.mean(smoothed) / self._scale)  # (heads,)
         score = float(levels.mean())
         total = smoothed.sum(axis=1, keepdims=True)
         parts = smoothed / np.where(total > 0, total, 1.0) * (levels[:, None] / len(levels))
         return score, parts
 
+    def mean(self, smoothed: Floats) -> Floats:
+        """Mean over the scored channels; (..., channels) to (...)."""
+        mean: Floats = np.where(self._scored, smoothed, 0.0).sum(axis=-1) / self._scored.sum()
+        return mean
+
     def silent(self, *, first: bool) -> NDArray[np.bool_]:
-        """Heads with nothing to say at the first frame of a state, (heads, 1)."""
-        return (self._forecast & first)[:, None]
+        """Where nothing is ever said: unscored channels, and forecasts at a state's first frame.
+
+        Returns:
+            (heads, channels).
+        """
+        return (self._forecast & first)[:, None] | ~self._scored
