@@ -99,6 +99,11 @@ class Engine:
         gone = [asset for asset in self.detector.assets if asset not in still_open]
         return [*self.retained(), *(self._cleared(asset, "anomaly", essential=False) for asset in gone)]
 
+    def unlearned(self, assets: Iterable[str]) -> list[Publication]:
+        """Clear what the broker keeps of commissionings that are no longer wanted."""
+        still = {told.asset for told in self.detector.commissions()}
+        return [self._unlearned(asset) for asset in assets if asset not in still]
+
     def abandoned(self, alerts: Iterable[Alert], *, now_ns: int) -> list[Publication]:
         """Close episodes that nobody watches any more: those of a model that was replaced."""
         now = format_time(now_ns)
@@ -200,11 +205,11 @@ class Engine:
 
     def _forgotten(self, asset: str) -> list[Publication]:
         """Clear what the broker may keep of an asset whose states were lost."""
-        learned = f"{self._root}/{asset}/commission"
-        return [
-            self._cleared(asset, "anomaly", essential=False),
-            Publication(learned, b"", qos=1, retain=True, essential=False),
-        ]
+        return [self._cleared(asset, "anomaly", essential=False), self._unlearned(asset)]
+
+    def _unlearned(self, asset: str) -> Publication:
+        topic = f"{self._root}/{asset}/commission"
+        return Publication(topic, b"", qos=1, retain=True, essential=False)
 
     def _quality_event(self, found: QualityEvent) -> list[Publication]:
         if (

@@ -64,7 +64,7 @@ def test_rule_means_what_it_says(text: str, *, expected: bool) -> None:
             "character 21: there is no channel 'xyz'; expected one of speed, flow",
         ),
         ("  speed > 5 and zzz > 1", "character 17: there is no channel 'zzz'"),
-        ("speed > ", "character 7: cannot be read"),
+        ("speed > ", "character 8: cannot be read"),
         ("speed = 5", "cannot be read; expected comparisons (< <= > >= == !=)"),
         ("speed > 5 && flow > 1", "cannot be read"),
         ("`speed > 5", "character 1: a backtick without its partner"),
