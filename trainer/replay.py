@@ -164,7 +164,7 @@ def replay_notes(bundle: Bundle, history: History, replayed: Replayed) -> list[s
 
 def _commission_note(asset: str, told: Commission | None) -> str:
     if told is not None and told.status == "done":
-        after = f" after {told.refused} unsteady baselines" if told.refused else ""
+        after = f"; {told.refused} unsteady before that" if told.refused else ""
         return f"'{asset}' was learned from {told.readings} readings, {told.began} to {told.time}{after}"
     why = f"; its last baseline was refused: {told.reason}" if told is not None and told.reason else ""
     return f"'{asset}' was not scored: its own scaling was still being learned at the end{why}"

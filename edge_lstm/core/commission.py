@@ -218,7 +218,7 @@ def _drift(x: Floats, floor: Floats) -> Floats:
     for i, quarter in enumerate(quarters):
         rest = np.concatenate(quarters[:i] + quarters[i + 1 :])
         found.append(np.abs(_mean(quarter) - _mean(rest)) / np.maximum(_spread(rest), floor))
-    farthest: Floats = np.nan_to_num(np.max(found, axis=0))
+    farthest: Floats = np.nan_to_num(np.array(found)).max(axis=0)
     return farthest
 
 

@@ -242,6 +242,16 @@ def test_steady_baselines_are_taken(seed: int, rows: int) -> None:
     assert [] == list(unsteady(x, np.ones(4), list("abcd"), CONFIG))
 
 
+def test_quarter_without_values_hides_no_drift() -> None:
+    """Where a site allows many missing values, what is there is still judged."""
+    x = steady(400)
+    x[:100, 0] = np.nan
+    x[250:, 0] += 100
+    loose = CommissionConfig(readings=400, max_missing=0.5)
+
+    assert "a drifts by" in next(unsteady(x, np.ones(2), ["a", "b"], loose))
+
+
 def test_one_wild_value_in_a_baseline_changes_nothing_much() -> None:
     """A sentinel among the first readings does not make the asset deaf."""
     values = steady(100)
