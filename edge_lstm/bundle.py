@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from edge_lstm import __version__
 from edge_lstm.contracts.manifest import FORMAT, FileEntry, Manifest
@@ -38,6 +40,7 @@ __all__ = [
     "MODEL",
     "REPORT",
     "SIGNATURE",
+    "WEIGHTS",
     "Bundle",
     "open_bundle",
     "write_bundle",
@@ -46,6 +49,7 @@ __all__ = [
 MANIFEST = "manifest.json"
 MODEL = "model.int8.tflite"
 GOLDEN = "golden.npz"
+WEIGHTS = "members.npz"
 CARD = "card.md"
 REPORT = "report.html"
 SIGNATURE = "signature"
@@ -87,6 +91,22 @@ class Bundle:
         except KeyError:
             have = ", ".join(sorted(self.members))
             raise BundleError(f"no member '{name}' in the bundle", path=self.path, got=have) from None
+
+    def weights(self) -> dict[str, NDArray[np.float64]]:
+        """Arrays of the linear members by name; none in a bundle without such.
+
+        Raises:
+            BundleError: They cannot be read.
+        """
+        if WEIGHTS not in self.members:
+            return {}
+        try:
+            with np.load(io.BytesIO(self.members[WEIGHTS]), allow_pickle=False) as archive:
+                return {name: np.asarray(archive[name], np.float64) for name in archive.files}
+        except (OSError, ValueError, KeyError, EOFError, TypeError, MemoryError, zipfile.BadZipFile) as error:
+            raise BundleError(
+                f"{WEIGHTS} cannot be read: {error}", path=self.path, do="build the bundle again"
+            ) from error
 
 
 def open_bundle(path: Path | str) -> Bundle:

@@ -72,6 +72,7 @@ def make_engine(config: DeviceConfig, bundle: Bundle, backend: Backend, *, clock
         bundle.manifest,
         backend,
         sha256=bundle.sha256,
+        weights=bundle.weights(),
         node=config.node,
         alarm=config.alarm,
         commission=config.commission,

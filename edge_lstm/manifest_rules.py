@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from edge_lstm.contracts.manifest import AssetScaling, Head, Manifest
+import msgspec
+
+from edge_lstm.contracts.manifest import MEMBER, AssetScaling, Head, Manifest
 from edge_lstm.rule import Rule
 
 __all__ = ["problems"]
 
+_MOST_LAG = 1000
 _MOST = 1e9
 """Thirty years in seconds; nothing larger makes sense, or fits into nanoseconds."""
 
@@ -38,16 +41,24 @@ def problems(manifest: Manifest) -> Iterator[str]:
 
 def _tensors(manifest: Manifest) -> Iterator[str]:
     inputs, outputs = {t.name for t in manifest.inputs}, {t.name for t in manifest.outputs}
-    wanted_in = [manifest.input, *(n for layer in manifest.layers for n in (layer.hidden_in, layer.cell_in))]
-    wanted_out = [n for layer in manifest.layers for n in (layer.hidden_out, layer.cell_out)]
-    wanted_out += [head.output for head in manifest.scoring.heads if head.output]
+    network = [head.output for head in manifest.scoring.heads if MEMBER[head.kind] == "lstm"]
+    if bool(network) != bool(manifest.input):
+        yield f"there is {'no network for its heads' if network else 'a network and no head of it'}"
+    wanted_in = [*([manifest.input] if manifest.input else []), *(state.input for state in manifest.states)]
+    kept = [state.output for state in manifest.states]
+    wanted_out = [*kept, *network]
     for name in sorted({*wanted_in} - inputs):
         yield f"there is no input tensor '{name}'"
     for name in sorted({*wanted_out} - outputs):
         yield f"there is no output tensor '{name}'"
-    used = [*wanted_in, *(n for layer in manifest.layers for n in (layer.hidden_out, layer.cell_out))]
+    used = [*wanted_in, *kept]
     if len(set(used)) != len(used):
         yield "a state tensor is named twice"
+    before, after = {t.name: t for t in manifest.inputs}, {t.name: t for t in manifest.outputs}
+    for state in manifest.states:
+        one, other = before.get(state.input), after.get(state.output)
+        if one and other and msgspec.structs.replace(one, name=other.name) != other:
+            yield f"state '{state.input}' comes out as another kind of tensor, '{state.output}'"
     for tensor in (*manifest.inputs, *manifest.outputs):
         if tensor.dtype == "int8" and not (_positive(tensor.scale) and -128 <= tensor.zero_point <= 127):
             yield f"tensor '{tensor.name}' has no usable scale and zero point"
@@ -68,7 +79,13 @@ def _head(head: Head, channels: int) -> Iterator[str]:
     if not (0 < head.alpha <= 1 and 0 < head.pre_alpha <= 1):
         yield f"head '{head.kind}' has a smoothing outside 0 to 1"
     if bool(head.output) == (head.kind == "level"):
-        yield f"head '{head.kind}' {'has' if head.output else 'lacks'} an output tensor"
+        yield f"head '{head.kind}' {'has' if head.output else 'lacks'} an output"
+    linear, regressors = MEMBER[head.kind] in ("pca", "var"), (*head.lags, *head.memory)
+    first = 1 if head.kind == "var" else 0  # an autoregression must not see the frame it foretells
+    if linear != bool(regressors) or not all(first <= lag <= _MOST_LAG for lag in head.lags):
+        yield f"head '{head.kind}' has lags that cannot be used"
+    if not all(0 < alpha <= 1 for alpha in head.memory):
+        yield f"head '{head.kind}' has a moving average outside 0 to 1"
 
 
 def _numbers(manifest: Manifest) -> Iterator[str]:
@@ -77,6 +94,7 @@ def _numbers(manifest: Manifest) -> Iterator[str]:
         ("grid.period_s", grid.period_s),
         ("grid.gap_after_s", grid.gap_after_s),
         ("scoring.clip", manifest.scoring.clip),
+        ("scoring.cap", manifest.scoring.cap),
         ("threshold.level", threshold.level),
         ("threshold.close_ratio", threshold.close_ratio),
     )

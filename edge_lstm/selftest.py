@@ -12,11 +12,16 @@ from numpy.typing import NDArray
 
 from edge_lstm.bundle import GOLDEN, Bundle
 from edge_lstm.core.backend import Backend
-from edge_lstm.core.quantize import zero
+from edge_lstm.core.linear import LinearMembers
+from edge_lstm.core.quantize import quantize, zero
 from edge_lstm.core.stepper import state_tensors
+from edge_lstm.core.streams import StreamTable
 from edge_lstm.errors import SelfTestError
 
 __all__ = ["SelfTestResult", "golden_run", "selftest", "verify"]
+
+_LINEAR_STEPS = 1e6
+"""Linear heads are held against the golden vectors in steps of a millionth of a model unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +50,41 @@ class SelfTestResult:
         return self.greatest <= self.tolerance
 
 
-def golden_run(bundle: Bundle, backend: Backend, frames: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Step the model from a fresh state through quantized frames.
+def golden_run(bundle: Bundle, backend: Backend, frames: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+    """Step all members from a fresh state through frames.
 
     Args:
-        bundle: The model's facts.
-        backend: What runs it.
-        frames: Quantized frames, (steps, channels).
+        bundle: The facts of the members.
+        backend: What runs the network.
+        frames: Model units, (steps, channels).
 
     Returns:
-        Output tensor name to (steps, width), states included.
+        Output tensor name to (steps, width), states included; and ``linear``, what the linear
+        heads expect in millionths of a model unit, (steps, heads * channels).
     """
-    pairs = state_tensors(bundle.manifest)
+    manifest = bundle.manifest
+    pairs = state_tensors(manifest)
     state = [np.full(a.shape[-1], zero(a), a.dtype) for a, _ in pairs]
-    names = [head.output for head in bundle.manifest.scoring.heads if head.output]
+    outputs = {tensor.name for tensor in manifest.outputs}
+    heads = manifest.scoring.heads
+    names = [head.output for head in heads if head.output in outputs]
+    linear = [i for i, head in enumerate(heads) if head.lags or head.memory]
+    members, memory = LinearMembers(heads, bundle.weights()), StreamTable(manifest).fresh("linear")
+    frame_in = next((t for t in manifest.inputs if t.name == manifest.input), None)
     rows: dict[str, list[NDArray[Any]]] = {name: [] for name in (*names, *(b.name for _, b in pairs))}
+    if linear:
+        rows["linear"] = []
     for frame in frames:
-        said = backend.step(frame, state)
-        for name in names:
-            rows[name].append(np.array(said[name]))
-        for (_, out), array in zip(pairs, state, strict=True):
-            rows[out.name].append(array.copy())
+        if frame_in is not None:
+            said = backend.step(quantize(frame, frame_in), state)
+            for name in names:
+                rows[name].append(np.array(said[name]))
+            for (_, out), array in zip(pairs, state, strict=True):
+                rows[out.name].append(array.copy())
+        if linear:
+            expected = np.zeros((len(heads), len(frame)))
+            members.expect(frame, memory, expected)
+            rows["linear"].append(np.rint(expected[linear].ravel() * _LINEAR_STEPS))
     return {name: np.stack(values) for name, values in rows.items()}
 
 

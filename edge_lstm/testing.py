@@ -15,9 +15,9 @@ from edge_lstm.contracts.manifest import (
     Channel,
     Grid,
     Head,
-    Layer,
     Manifest,
     Scoring,
+    State,
     Tensor,
     Threshold,
 )
@@ -51,13 +51,14 @@ def fake_manifest(channels: Sequence[str] = ("a", "b"), **changes: Any) -> Manif
         inputs=(frame, hidden[0], cell[0]),
         outputs=(*outs, hidden[1], cell[1]),
         input="frame",
-        layers=(Layer("hidden_in_0", "hidden_out_0", "cell_in_0", "cell_out_0"),),
+        states=(State("hidden_in_0", "hidden_out_0"), State("cell_in_0", "cell_out_0")),
         channels=tuple(Channel(name, "V") for name in channels),
         scaling=AssetScaling(zeros, ones),
         assets={},
         grid=Grid(1.0, 10.0, 3, 0),
         scoring=Scoring(
             8.0,
+            1e6,
             (
                 Head("reconstruction", "reconstruction", 1.0, 0.5, zeros, ones, 1.0),
                 Head("forecast", "forecast", 1.0, 0.5, zeros, ones, 1.0),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import keras
 import msgspec
@@ -18,34 +19,49 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from edge_lstm import __version__
+from edge_lstm.backends import load_backend
 from edge_lstm.backends.litert import LiteRtBackend
-from edge_lstm.bundle import CARD, GOLDEN, MODEL, REPORT, Bundle, write_bundle
+from edge_lstm.bundle import CARD, GOLDEN, MODEL, REPORT, WEIGHTS, Bundle, write_bundle
 from edge_lstm.contracts.manifest import (
     FORMAT,
+    MEMBER,
     AssetScaling,
     Channel,
     Grid,
     Head,
+    Kind,
     Manifest,
+    Member,
     Scoring,
     Threshold,
 )
 from edge_lstm.core.normalize import normalizers
-from edge_lstm.core.quantize import quantize
 from edge_lstm.core.when import scored_channels
-from edge_lstm.errors import ConfigError, OperatorError
+from edge_lstm.errors import ConfigError, HistoryError, OperatorError
 from edge_lstm.rule import Rule
 from edge_lstm.selftest import golden_run, verify
 from edge_lstm.times import format_time
-from trainer.calibrate import Tail, calibrate_heads, calibrate_threshold, normal_scores
-from trainer.convert import FRAME, HEADS, Converted, Representative, convert
+from trainer.calibrate import (
+    MONTH_S,
+    Tail,
+    calibrate_heads,
+    calibrate_threshold,
+    fit_tail,
+    level_of,
+    normal_scores,
+)
+from trainer.candidates import Field, candidates
+from trainer.contest import Contest, run_contest
+from trainer.convert import FRAME, Converted, Representative, convert
 from trainer.data import History
 from trainer.fit import FitSettings, Fitted, fit, forward
+from trainer.linear import fit_pca, fit_var
 from trainer.metrics import agreement, channel_errors
-from trainer.model import Autoencoder, Shape
+from trainer.model import HEADS, Autoencoder, Shape
+from trainer.normal_runs import cut_runs
 from trainer.progress import Watcher
 from trainer.scale import learn_scaling
-from trainer.settings import ChannelSettings, TrainSettings
+from trainer.settings import ChannelSettings, ModelSettings, TrainSettings
 from trainer.split import Part, split
 from trainer.trace import Trace, trace
 
@@ -55,6 +71,9 @@ Floats = NDArray[np.float64]
 
 CLIP = 8.0
 """Model units; 8 standard deviations are an anomaly however much more it is."""
+CAP = 1000.0
+"""A standardised square: 30 deviations are an alarm however much more it is."""
+CONTEST_LEAD, CONTEST_HORIZON, CONTEST_RUNS = 100, 60, 200
 GOLDEN_STEPS = 256
 GOLDEN_TOLERANCE = 8
 """Quantization steps: kernels of other runtimes differ by one a step, and the state feeds it back."""
@@ -92,12 +111,15 @@ class Built:
     tail: Tail
     converted: Converted
     float_converted: Converted
+    weights: Mapping[str, Floats]
     metrics: dict[str, Any] = field(default_factory=dict)
 
     def note(self, **facts: Any) -> None:
         """Keep more facts of the training in the manifest."""
-        training = {**self.manifest.training, **facts}
-        self.manifest = msgspec.structs.replace(self.manifest, training=training)
+        self.manifest = _with(self.manifest, training={**self.manifest.training, **facts})
+
+
+_with = msgspec.structs.replace
 
 
 def wake_tensorflow() -> None:
@@ -118,20 +140,94 @@ def build(history: History, settings: TrainSettings, *, name: str, watcher: Watc
     fitted = train(prepared, settings, history.channels, watcher)
     watcher.stage("convert to int8")
     converted, plain = convert_both(fitted.model, prepared)
-    manifest = draft(history, settings, prepared, converted, name=name)
+    weights = fit_linear(prepared, settings)
+    whole = draft(history, settings, prepared, converted, name=name)
     watcher.stage("calibrate on the int8 model")
-    traces = run(manifest, converted, prepared.parts, watcher)
-    scoring = calibrate_heads(manifest.scoring, traces, warm_up=manifest.grid.warm_up)
-    scores = normal_scores(scoring, traces, warm_up=manifest.grid.warm_up)
+    traces = run(whole, converted, weights, prepared.parts, watcher)
+    warm_up = whole.grid.warm_up
+    whole = _with(whole, scoring=calibrate_heads(whole.scoring, traces, warm_up=warm_up))
+    watcher.stage("contest on injected faults")
+    field = Field(whole, converted.content, weights)
+    contest = hold_contest(field, costs_of(whole, fitted.model, weights), prepared, settings)
+    members = chosen(contest, settings)
+    manifest, traces = select(whole, members), [one.only(heads_of(whole, members)) for one in traces]
+    scores = normal_scores(manifest.scoring, traces, warm_up=warm_up)
     threshold, tail = calibrate_threshold(scores, settings.alarm, period_s=history.period_s)
-    manifest = msgspec.structs.replace(manifest, scoring=scoring, threshold=threshold)
-    watcher.stage("compare int8 with float")
-    float_manifest = msgspec.structs.replace(manifest, inputs=plain.inputs, outputs=plain.outputs)
-    float_traces = run(float_manifest, plain, prepared.parts, watcher)
-    built = Built(manifest, fitted, traces, float_traces, tail, converted, plain)
-    built.metrics = measure(built, history.channels)
-    built.manifest = msgspec.structs.replace(manifest, metrics=built.metrics)
+    manifest = _with(manifest, threshold=threshold)
+    float_traces = traces
+    if manifest.input:
+        watcher.stage("compare int8 with float")
+        float_manifest = _with(manifest, inputs=plain.inputs, outputs=plain.outputs)
+        float_traces = run(float_manifest, plain, weights, prepared.parts, watcher)
+    built = Built(manifest, fitted, traces, float_traces, tail, converted, plain, weights)
+    built.metrics = {**measure(built, history.channels), "contest": contest.to_dict()}
+    built.manifest = _with(manifest, metrics=built.metrics)
     return built
+
+
+def heads_of(manifest: Manifest, members: Sequence[Member]) -> list[int]:
+    """Which of the heads belong to these members."""
+    return [i for i, head in enumerate(manifest.scoring.heads) if MEMBER[head.kind] in members]
+
+
+def select(manifest: Manifest, members: Sequence[Member]) -> Manifest:
+    """The manifest of a bundle with these members alone; without ``lstm`` it has no network."""
+    heads = tuple(manifest.scoring.heads[i] for i in heads_of(manifest, members))
+    chosen = _with(manifest, scoring=_with(manifest.scoring, heads=heads))
+    return chosen if "lstm" in members else _with(chosen, inputs=(), outputs=(), input="", states=())
+
+
+def costs_of(manifest: Manifest, model: Autoencoder, weights: Mapping[str, Floats]) -> dict[Member, float]:
+    """Multiplications a reading of each member, near enough to rank them."""
+    return {
+        "lstm": float(sum(w.size for w in model.weights())),
+        "ewma": float(len(manifest.channels)),
+        "pca": float(weights["pca_q"].size + weights["pca_t2"].size),
+        "var": float(weights["var"].size),
+    }
+
+
+def hold_contest(
+    field: Field, costs: Mapping[Member, float], prepared: Prepared, settings: TrainSettings
+) -> Contest:
+    """Every member alone and what would be shipped, on faults injected into held-out rows."""
+    default, named = normalizers(prepared.scaling, prepared.assets, clip=math.inf)
+    usual = [part for part in prepared.parts if not part.odd and len(part.values) > part.validation]
+    stretches = [
+        named.get(part.asset, default).forward(rows)
+        for part in usual
+        for rows in _unpaused(part, max(0, part.validation - CONTEST_LEAD))
+    ]
+    normal = cut_runs(stretches, lead=CONTEST_LEAD, horizon=CONTEST_HORIZON, most=CONTEST_RUNS)
+    scored = np.flatnonzero(scored_channels(field.channels)).astype(np.int64)
+    wanted = settings.alarm.budget_per_month / (MONTH_S / field.period_s)
+    return run_contest(
+        candidates(field, costs, together(settings)),
+        replace(normal, scored=scored),
+        level_of=lambda scores: level_of(fit_tail(scores), wanted),
+        seed=settings.seed,
+    )
+
+
+def _unpaused(part: Part, first: int) -> list[Floats]:
+    """The unbroken stretches of rows that are scored, from a row on; an empty one where there is none."""
+    paused = part.paused[first:]
+    pieces = np.split(np.arange(len(paused)), np.flatnonzero(np.diff(paused)) + 1)
+    return [part.values[first:][rows] for rows in pieces if not paused[rows[0]]] or [part.values[:0]]
+
+
+def together(settings: TrainSettings) -> Sequence[Member]:
+    """The members that take part as an ensemble."""
+    default: Sequence[Member] = ("lstm", "var")
+    return default if settings.members == "auto" else settings.members
+
+
+def chosen(contest: Contest, settings: TrainSettings) -> Sequence[Member]:
+    """The members to ship: those of the settings, or what the contest names."""
+    if settings.members != "auto" or contest.verdict.winner is None:
+        return together(settings)
+    named = contest.verdict.ship.split("+")
+    return [member for member in get_args(Member) if member in named]
 
 
 def prepare(history: History, settings: TrainSettings) -> Prepared:
@@ -152,6 +248,12 @@ def prepare(history: History, settings: TrainSettings) -> Prepared:
         held_out=settings.held_out,
         rule=rule_of(settings, history.channels),
     )
+    if not any((~part.paused[part.validation :]).any() for part in parts if not part.odd):
+        raise HistoryError(
+            "the rule alarm.score_when holds in no held-out row",
+            expected="a rule that holds while the machine works",
+            got=settings.alarm.score_when or "rows at an odd operating point only",
+        )
     return Prepared(parts, scaling, assets, _odd_notices(history, odd))
 
 
@@ -219,8 +321,7 @@ def train(prepared: Prepared, settings: TrainSettings, names: Sequence[str], wat
         if part.validation > part.train:
             first = max(0, part.train - LEAD_ROWS)
             later.append((x[first : part.validation], seen[first : part.validation], part.train - first))
-    channels = z[0].shape[1]
-    shape = Shape(channels, model.units, model.layers, model.code or max(2, channels // 3))
+    shape = shape_of(model, z[0].shape[1])
     facts = ("updates", "steps", "learning_rate", "clip_norm", "dropout", "patience")
     fit_settings = FitSettings(seed=settings.seed, **{name: getattr(model, name) for name in facts})
     return fit(
@@ -234,6 +335,32 @@ def train(prepared: Prepared, settings: TrainSettings, names: Sequence[str], wat
     )
 
 
+def shape_of(model: ModelSettings, channels: int) -> Shape:
+    """What the settings ask for; a model without a reconstruction has no bottleneck."""
+    has_code = "reconstruction" in HEADS[model.mode]
+    return Shape(
+        channels,
+        model.units,
+        model.layers,
+        code=(model.code or max(2, channels // 3)) if has_code else 0,
+        cell=model.cell,
+        mode=model.mode,
+        lags=tuple(lag for lag in model.lags if lag > 0) if has_code else (),
+        attention=model.attention,
+        linear=model.linear,
+    )
+
+
+def fit_linear(prepared: Prepared, settings: TrainSettings) -> dict[str, Floats]:
+    """Weights of the linear members, from all rows that are not held out."""
+    usual = [
+        x[: part.validation].astype(np.float64)
+        for part, x in zip(prepared.parts, _normalized(prepared), strict=True)
+        if not part.odd
+    ]
+    return {**fit_pca(usual, settings.pca), **fit_var(usual, settings.var)}
+
+
 def convert_both(model: Autoencoder, prepared: Prepared) -> tuple[Converted, Converted]:
     """(int8, float) single steps; the ranges come from learned rows with their real states."""
     frames, states = [], []
@@ -241,10 +368,12 @@ def convert_both(model: Autoencoder, prepared: Prepared) -> tuple[Converted, Con
     for part, x in zip(prepared.parts, _normalized(prepared), strict=True):
         rows = x[: max(1, round(part.train * share))]
         frames.append(rows)
-        states.append(np.stack(forward(model, rows)[2]))
-    pooled, memory = np.concatenate(frames), np.concatenate(states, axis=1)
+        states.append(forward(model, rows)[1])
+    pooled = np.concatenate(frames)
     chosen = np.unique(np.linspace(0, len(pooled) - 1, REPRESENTATIVE_ROWS).astype(int))
-    representative = Representative(pooled[chosen], tuple(memory[:, chosen]))
+    representative = Representative(
+        pooled[chosen], tuple(np.concatenate(state)[chosen] for state in zip(*states, strict=True))
+    )
     return convert(model, representative), convert(model, None)
 
 
@@ -263,14 +392,14 @@ def draft(
         inputs=converted.inputs,
         outputs=converted.outputs,
         input=FRAME,
-        layers=converted.layers,
+        states=converted.states,
         channels=channels_of(settings, history.channels),
         scaling=prepared.scaling,
         assets=prepared.assets,
         grid=Grid(
             history.period_s, history.period_s * settings.history.gap_factor, alarm.hold_frames, alarm.warm_up
         ),
-        scoring=Scoring(CLIP, _heads(settings, len(history.channels))),
+        scoring=Scoring(CLIP, CAP, _heads(settings, len(history.channels))),
         threshold=Threshold(0.0, 0.0, 0, 0, 0, alarm.budget_per_month, 0.0, extrapolated=True),
         golden_tolerance=GOLDEN_TOLERANCE,
         training=_training_facts(history, settings, prepared),
@@ -282,12 +411,20 @@ def draft(
 def _heads(settings: TrainSettings, channels: int) -> tuple[Head, ...]:
     """Structure, dynamics and level: no one of them sees every fault (docs/explain-scoring.md)."""
     score, zeros, ones = settings.score, (0.0,) * channels, (1.0,) * channels
-    reconstruction, forecast = HEADS
-    return (
-        Head("reconstruction", reconstruction, 1.0, score.reconstruction_alpha, zeros, ones, 1.0),
-        Head("forecast", forecast, 1.0, score.forecast_alpha, zeros, ones, 1.0),
-        Head("level", "", score.level_pre_alpha, score.level_alpha, zeros, ones, 1.0),
+
+    def head(kind: Kind, output: str, alpha: float, pre_alpha: float = 1.0, **takes: Any) -> Head:
+        return Head(kind, output, pre_alpha, alpha, zeros, ones, 1.0, **takes)
+
+    heads = (
+        head("reconstruction", "reconstruction", score.reconstruction_alpha),
+        head("forecast", "forecast", score.forecast_alpha),
+        head("level", "", score.level_alpha, score.level_pre_alpha),
+        head("pca_q", "pca_q", score.pca_alpha, lags=(0,)),
+        head("pca_t2", "pca_t2", score.pca_alpha, lags=(0,)),
+        head("var", "var", score.var_alpha, lags=settings.var.lags, memory=settings.var.memory),
     )
+    network = HEADS[settings.model.mode]
+    return tuple(one for one in heads if MEMBER[one.kind] != "lstm" or one.kind in network)
 
 
 def _created(prepared: Prepared) -> str:
@@ -319,8 +456,14 @@ def _training_facts(history: History, settings: TrainSettings, prepared: Prepare
     }
 
 
-def run(manifest: Manifest, converted: Converted, parts: Sequence[Part], watcher: Watcher) -> list[Trace]:
-    """The history through one form of the model, as a device would."""
+def run(
+    manifest: Manifest,
+    converted: Converted,
+    weights: Mapping[str, Floats],
+    parts: Sequence[Part],
+    watcher: Watcher,
+) -> list[Trace]:
+    """The history through all members, the network in one of its forms, as a device would."""
     total = min(TRACE_ROWS, sum(len(part.values) for part in parts))
     done = 0
 
@@ -329,7 +472,7 @@ def run(manifest: Manifest, converted: Converted, parts: Sequence[Part], watcher
         done += rows
         watcher.advance(min(1.0, done / total))
 
-    return trace(manifest, _backend(manifest, converted), parts, most=TRACE_ROWS, progress=count)
+    return trace(manifest, _backend(manifest, converted), weights, parts, most=TRACE_ROWS, progress=count)
 
 
 def _backend(manifest: Manifest, converted: Converted) -> LiteRtBackend:
@@ -350,19 +493,31 @@ def measure(built: Built, channels: Sequence[str]) -> dict[str, Any]:
         "train_loss": built.fitted.best.train_loss,
         "validation_loss": built.fitted.best.validation_loss,
         "highest_normal_score": built.tail.highest,
+        "tail": asdict(built.tail),
     }
 
 
 def golden(built: Built) -> bytes:
     """Golden vectors: held-out frames and all that the model answers, from a fresh state."""
     last = max(built.traces, key=lambda one: len(one.z) - one.part.validation + one.start)
-    frame = next(t for t in built.manifest.inputs if t.name == built.manifest.input)
-    frames = quantize(last.z[-GOLDEN_STEPS:], frame)
-    bundle = Bundle(Path("memory"), "", built.manifest, {MODEL: built.converted.content})
+    frames = last.z[-GOLDEN_STEPS:]
+    bundle = Bundle(Path("memory"), "", built.manifest, members_of(built))
     buffer = BytesIO()
-    answers: dict[str, Any] = golden_run(bundle, LiteRtBackend(bundle), frames)
+    answers: dict[str, Any] = golden_run(bundle, load_backend(bundle), frames)
     np.savez(buffer, frames=frames, **answers)
     return buffer.getvalue()
+
+
+def members_of(built: Built) -> dict[str, bytes]:
+    """The files that the heads need: the network, the weights of the linear members."""
+    outputs = [head.output for head in built.manifest.scoring.heads]
+    needed = {name: built.weights[name] for name in outputs if name in built.weights}
+    files = {MODEL: built.converted.content} if built.manifest.input else {}
+    if needed:
+        buffer = BytesIO()
+        np.savez(buffer, allow_pickle=False, **needed)
+        files[WEIGHTS] = buffer.getvalue()
+    return files
 
 
 def pack(built: Built, out: Path, *, card: str, report: str) -> Bundle:
@@ -373,12 +528,12 @@ def pack(built: Built, out: Path, *, card: str, report: str) -> Bundle:
         SelfTestError: The bundle does not come out on the machine that built it.
     """
     members = {
-        MODEL: built.converted.content,
+        **members_of(built),
         GOLDEN: golden(built),
         CARD: card.encode(),
         REPORT: report.encode(),
     }
     check = Bundle(out, "", built.manifest, members)
-    verify(check, LiteRtBackend(check))
+    verify(check, load_backend(check))
     sha256 = write_bundle(out, built.manifest, members)
     return Bundle(out, sha256, built.manifest, members)

@@ -1,4 +1,4 @@
-"""Residual statistics and the threshold, both from the int8 model on rows it did not learn.
+"""Residual statistics and the threshold, both from the members as the device will run them.
 
 The threshold comes from the alarm budget. False alarms come in clusters, so peaks of
 clusters are counted; above a high quantile their excess is close to exponential (Pickands
@@ -16,21 +16,32 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm.contracts.manifest import Head, Scoring, Threshold
-from edge_lstm.errors import HistoryError
+from edge_lstm.contracts.manifest import Scoring, Threshold
 from trainer.settings import AlarmSettings
 from trainer.trace import Trace, biases, fused, levels
 
-__all__ = ["Tail", "calibrate_heads", "calibrate_threshold", "counted_rows", "fit_tail", "normal_scores"]
+__all__ = [
+    "Tail",
+    "calibrate_heads",
+    "calibrate_threshold",
+    "counted_rows",
+    "fit_tail",
+    "level_of",
+    "normal_scores",
+]
 
 Floats = NDArray[np.float64]
 
 MONTH_S = 30 * 86400.0
 STD_FLOOR = 0.05
 """Model units: a channel that was silent on held-out data must not turn noise into alarms."""
-REACH = 20.0
-"""How many times the length of the history a fitted tail is believed."""
-_SCALE_QUANTILE = 0.99
+PROOF = 3.0
+"""Alarms the budget must allow in the length of the history for the history to prove it: with none
+seen where 3 are allowed, the rate is kept with 95 % confidence (Hanley & Lippman-Hand 1983)."""
+SIGMAS = 6.0
+"""Deviations above the mean normal score at which a history too short for its budget puts the level."""
+_LEAST_STD = 1e-3
+_SCALE_QUANTILE = 0.95
 _TAIL_QUANTILES = (0.999, 0.995, 0.99, 0.98, 0.95, 0.9)
 _ENOUGH_CLUSTERS = 40
 """The highest quantile with this many clusters above it is where the tail begins: the exponential
@@ -48,6 +59,8 @@ class Tail:
         rate: Clusters above ``start``, per reading.
         highest: Highest normal score.
         readings: Readings it was fitted on.
+        mean: Mean of the normal scores.
+        std: Their standard deviation.
     """
 
     start: float
@@ -55,6 +68,8 @@ class Tail:
     rate: float
     highest: float
     readings: int
+    mean: float
+    std: float
 
     def per_reading(self, level: float) -> float:
         """Expected clusters above a level, per reading."""
@@ -68,24 +83,16 @@ class Tail:
 def calibrate_heads(scoring: Scoring, traces: Sequence[Trace], *, warm_up: int) -> Scoring:
     """Fill in mean, std and scale of every head.
 
+    All of the usual history counts, learned or not: a few hundred unlearned rows show less of
+    what is normal than the thousands that were learned (docs/explain-detection.md has figures).
+
     Args:
         scoring: Heads with their smoothing; statistics are replaced.
-        traces: Segments through the int8 model.
+        traces: Segments through all members.
         warm_up: Rows after a reset that do not count.
-
-    Raises:
-        HistoryError: No row is left to count.
     """
     traces = [one for one in traces if not one.part.odd]
     rows = [counted_rows(one, warm_up) for one in traces]
-    if not any(len(one.z[part]) for one, part in zip(traces, rows, strict=True)):
-        raise HistoryError(
-            "nothing is left to calibrate on",
-            expected=f"stretches of more than {warm_up} rows (alarm.warm_up)",
-            got=f"the longest has {max((len(one.part.values) for one in traces), default=0)}",
-            do="give longer unbroken stretches, or a smaller warm_up in train.yaml"
-            + (", or a score_when that holds more often" if any(o.part.paused.any() for o in traces) else ""),
-        )
     residual = np.concatenate([biases(scoring, one)[part] for one, part in zip(traces, rows, strict=True)])
     skip = np.concatenate([one.skip[part] for one, part in zip(traces, rows, strict=True)])
     counted = np.ma.masked_array(residual, skip)
@@ -96,21 +103,20 @@ def calibrate_heads(scoring: Scoring, traces: Sequence[Trace], *, warm_up: int) 
         )
         for i, head in enumerate(scoring.heads)
     ]
-    scoring = Scoring(scoring.clip, tuple(heads))
+    scoring = msgspec.structs.replace(scoring, heads=tuple(heads))
     smoothed = np.concatenate([levels(scoring, one)[part] for one, part in zip(traces, rows, strict=True)])
     scales = np.maximum(np.quantile(smoothed, _SCALE_QUANTILE, axis=0), 1e-6)
-    return Scoring(scoring.clip, tuple(_with_scale(h, float(s)) for h, s in zip(heads, scales, strict=True)))
-
-
-def _with_scale(head: Head, scale: float) -> Head:
-    return msgspec.structs.replace(head, scale=scale)
+    scaled = [msgspec.structs.replace(h, scale=float(s)) for h, s in zip(heads, scales, strict=True)]
+    return msgspec.structs.replace(scoring, heads=tuple(scaled))
 
 
 def counted_rows(one: Trace, warm_up: int) -> NDArray[np.intp]:
-    """Rows of a trace that say what is normal: not learned, after the warm-up, not paused."""
-    first = max(one.part.train - one.start, warm_up)
+    """Rows of a trace that say what is normal: after the warm-up, and not paused.
+
+    Of a segment too short for the warm-up, those of the second half.
+    """
     rows = np.arange(len(one.z))
-    return rows[(rows >= first) & ~one.part.paused[one.start :]]
+    return rows[(rows >= min(warm_up, len(rows) // 2)) & ~one.part.paused[one.start :]]
 
 
 def normal_scores(scoring: Scoring, traces: Sequence[Trace], *, warm_up: int) -> list[Floats]:
@@ -134,7 +140,15 @@ def fit_tail(stretches: Sequence[Floats]) -> Tail:
     excess = float(np.mean(peaks - start)) if len(peaks) else 0.0
     # Few clusters give a poor mean: do not believe in a tail thinner than the bulk's own spread.
     least = max(1e-3, float(np.std(pooled)) / 2) if len(peaks) < _ENOUGH_CLUSTERS else 1e-3
-    return Tail(start, max(excess, least), max(len(peaks), 1) / len(pooled), float(pooled.max()), len(pooled))
+    return Tail(
+        start,
+        max(excess, least),
+        max(len(peaks), 1) / len(pooled),
+        float(pooled.max()),
+        len(pooled),
+        float(pooled.mean()),
+        float(pooled.std()),
+    )
 
 
 def _cluster_peaks(scores: Floats, start: float) -> list[float]:
@@ -146,24 +160,29 @@ def _cluster_peaks(scores: Floats, start: float) -> list[float]:
     return [float(scores[group].max()) for group in groups]
 
 
+def level_of(tail: Tail, wanted: float) -> float:
+    """The level for a budget of ``wanted`` alarms a reading; see `calibrate_threshold`."""
+    level = tail.level(wanted)
+    if tail.readings * wanted >= PROOF:
+        return level
+    return min(level, tail.mean + SIGMAS * max(tail.std, _LEAST_STD))
+
+
 def calibrate_threshold(
     stretches: Sequence[Floats], settings: AlarmSettings, *, period_s: float
 ) -> tuple[Threshold, Tail]:
     """The level that keeps the alarm budget, with the tail it rests on.
 
-    A short history cannot prove a small budget: an hour of normal data says little of
-    what happens twice a month, and a level that is sure to keep the budget would see no
-    fault at all. So the fitted tail is followed to `REACH` times the length of the
-    history and no further, the level is never below the highest normal score seen, and
-    ``expected_per_month`` says what that level means.
+    A history that is long enough to prove the budget (`PROOF`) puts the level where the
+    fitted tail leaves the budgeted number of clusters. A shorter one cannot: an hour of
+    normal data says little of what happens twice a month, and a level that is sure to keep
+    the budget would see no fault at all. There the level is `SIGMAS` deviations above the
+    mean, no higher than the budget asks for, and ``expected_per_month`` says what it means.
     """
     tail = fit_tail(stretches)
     readings_per_month = MONTH_S / period_s
     wanted = settings.budget_per_month / readings_per_month
-    level = tail.level(max(wanted, 1 / (REACH * tail.readings)))
-    extrapolated = tail.readings * wanted < 1
-    if extrapolated:
-        level = max(level, tail.highest)
+    level = level_of(tail, wanted)
     threshold = Threshold(
         level=level,
         close_ratio=settings.close_ratio,
@@ -172,6 +191,6 @@ def calibrate_threshold(
         refractory=settings.refractory,
         budget_per_month=settings.budget_per_month,
         expected_per_month=tail.per_reading(level) * readings_per_month,
-        extrapolated=extrapolated,
+        extrapolated=tail.readings * wanted < PROOF,
     )
     return threshold, tail

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm.errors import HistoryError
-from edge_lstm.times import NS
+from edge_lstm.times import NS, format_time
 from trainer.columns import ReadOptions
 from trainer.parts import Part
 from trainer.runs import longest_run
@@ -20,6 +20,7 @@ __all__ = [
     "check_missing",
     "check_order",
     "check_rows",
+    "check_span",
     "check_steps",
     "dead_channels",
     "drop_channels",
@@ -29,7 +30,7 @@ __all__ = [
 MIN_ROWS = 60
 """Rows below which nothing can be learned, held out and calibrated."""
 WIDE = 12
-"""From this many channels on, dead ones are dropped with a notice and not refused."""
+"""From this many channels on, constant ones are kept with a notice and not refused."""
 
 _NOTHING = "no value at all"
 _LEFT_OUT = 0.2
@@ -52,6 +53,29 @@ def check_rows(parts: Sequence[Part]) -> None:
         what = "only one row of data" if rows == 1 else "too few rows to train on"
         do = "give a longer history: days that show all the machine does, not minutes"
         raise HistoryError(what, path=_where(parts), expected=f"at least {MIN_ROWS}", got=str(rows), do=do)
+
+
+def check_span(parts: Sequence[Part]) -> None:
+    """Refuse times so far apart that their difference does not fit in 64 bits of nanoseconds.
+
+    Raises:
+        HistoryError: The first and the last time are more than 292 years apart.
+    """
+    filled = [part for part in parts if len(part.time_ns)]
+    if not filled:
+        return
+    first = min(filled, key=lambda part: int(part.time_ns[0]))
+    last = max(filled, key=lambda part: int(part.time_ns[-1]))
+    low, high = int(first.time_ns[0]), int(last.time_ns[-1])
+    if high - low >= 2**63:
+        raise HistoryError(
+            "times reach over more than 292 years",
+            path=first.path,
+            row=int(first.rows[0]),
+            got=f"{format_time(low)} here, and {format_time(high)} in row {int(last.rows[-1])} "
+            f"of {last.source}",
+            do="correct whichever of the two cannot be, or remove its row",
+        )
 
 
 def check_order(parts: Sequence[Part], hints: Sequence[str]) -> None:
@@ -111,11 +135,24 @@ def typical_period_ns(parts: Iterable[Part]) -> float:
 # ------------------------------------------------------------------------------------------------- channels
 
 
-def dead_channels(parts: Sequence[Part], channels: Sequence[str], options: ReadOptions) -> tuple[str, ...]:
-    """Channels that never change or never have a value, where they may be dropped.
+@dataclass(frozen=True, slots=True)
+class DeadChannels:
+    """Channels that a history says nothing of.
+
+    Attributes:
+        dropped: Left out.
+        watched: Constant, and kept: any change will count against the machine.
+    """
+
+    dropped: tuple[str, ...] = ()
+    watched: tuple[str, ...] = ()
+
+
+def dead_channels(parts: Sequence[Part], channels: Sequence[str], options: ReadOptions) -> DeadChannels:
+    """Channels that never change or never have a value, and what becomes of them.
 
     Raises:
-        HistoryError: They may not, or no channel would be left.
+        HistoryError: They may neither be dropped nor kept, or all channels are such.
     """
     low = np.min([_extreme(np.fmin, part.values) for part in parts], axis=0)
     high = np.max([_extreme(np.fmax, part.values) for part in parts], axis=0)
@@ -127,7 +164,8 @@ def dead_channels(parts: Sequence[Part], channels: Sequence[str], options: ReadO
     narrow = options.constant == "auto" and len(channels) < WIDE
     if dead and (options.constant == "error" or narrow or len(dead) == len(channels)):
         raise _dead(parts, dead)
-    return tuple(dead)
+    dropped = [name for name, said in dead.items() if said == _NOTHING or options.constant == "drop"]
+    return DeadChannels(tuple(dropped), tuple(name for name in dead if name not in dropped))
 
 
 def _extreme(least_or_most: np.ufunc, values: NDArray[np.float64]) -> NDArray[np.float64]:

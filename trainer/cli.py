@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
-from edge_lstm.contracts.commission import LEAST_READINGS, MOST_READINGS
+from edge_lstm.contracts.commission import LEAST_READINGS, MOST_READINGS, CommissionConfig
 from edge_lstm.errors import ConfigError, OperatorError
 from edge_lstm.quiet import quiet_stderr
 from trainer.extras import need_extra
+from trainer.model_rules import problems
 from trainer.outputs import refuse_overwriting
 from trainer.settings import TrainSettings
 
 if TYPE_CHECKING:
+    from edge_lstm.contracts.config import DeviceConfig
     from trainer.data import History
 
-__all__ = ["replay", "train"]
+__all__ = ["commission_of", "history_options", "replay", "train"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,7 +56,8 @@ _HISTORY_OPTIONS = (
 )
 
 
-def _history_options(function: F) -> F:
+def history_options(function: F) -> F:
+    """How to read a history: the options that train, replay and evaluate share."""
     for option in reversed(_HISTORY_OPTIONS):
         function = option(function)
     return function
@@ -78,6 +81,12 @@ def _history_options(function: F) -> F:
 @_option(
     "--budget", type=click.FloatRange(min=0, min_open=True), help="False alarms a month that are acceptable."
 )
+@_option("--cell", type=click.Choice(["lstm", "gru", "peephole", "cifg"]), help="Kind of recurrent cell.")
+@_option(
+    "--mode",
+    type=click.Choice(["both", "reconstruction", "forecast"]),
+    help="What the model says: this reading rebuilt, the next one forecast, or both.",
+)
 @_option("--units", type=click.IntRange(1, 512), help="Width of the LSTM.")
 @_option("--layers", type=click.IntRange(1, 4), help="Recurrent layers.")
 @_option("--code", type=click.IntRange(1, 512), help="Width of the bottleneck.")
@@ -87,10 +96,10 @@ def _history_options(function: F) -> F:
 @_option("--held-out", type=click.FloatRange(0.05, 0.5), help="Share of the history, its end, that judges.")
 @_option(
     "--constant",
-    type=click.Choice(["auto", "error", "drop"]),
+    type=click.Choice(["auto", "error", "drop", "keep"]),
     help="What to do about channels that never change.",
 )
-@_history_options
+@history_options
 def train(history: tuple[Path, ...], out: Path, config: Path | None, **options: Any) -> None:
     """Build a bundle from sensor HISTORY: CSV or Parquet files, or a folder of them.
 
@@ -132,7 +141,7 @@ def train(history: tuple[Path, ...], out: Path, config: Path | None, **options: 
 
 _TOP = {"name": "name", "model_version": "version", "seed": "seed", "held_out": "held_out"}
 _SECTIONS = {
-    "model": ("units", "layers", "code", "updates", "learning_rate", "dropout"),
+    "model": ("cell", "mode", "units", "layers", "code", "updates", "learning_rate", "dropout"),
     "history": (
         "time_column",
         "time_format",
@@ -207,6 +216,8 @@ def _check(settings: TrainSettings, config: Path | None) -> None:
                 expected=f"{low:g} to {high:g}",
                 got=f"{value:g}",
             )
+    for key, expected, got in problems(model):
+        raise ConfigError("the model cannot be so", path=config, key=key, expected=expected, got=got)
     for name, channel in settings.channels.items():
         low_end, high_end = channel.valid
         if low_end is not None and high_end is not None and not low_end < high_end:
@@ -258,6 +269,12 @@ def _read(paths: tuple[Path, ...], settings: TrainSettings) -> History:
     return read_history(paths, **{**msgspec.structs.asdict(settings.history), "ignore": ignore})
 
 
+def commission_of(site: DeviceConfig | None, readings: int | None) -> CommissionConfig:
+    """How unknown machines are learned: as the site says, with the command line's number over it."""
+    config = site.commission if site else CommissionConfig()
+    return config if readings is None else msgspec.structs.replace(config, readings=readings)
+
+
 @click.command(
     short_help="Run recorded data through the device's pipeline, without a broker.",
     epilog="Example: edge-lstm replay history.csv --bundle model.elb --scores scores.csv --html replay.html",
@@ -277,7 +294,7 @@ def _read(paths: tuple[Path, ...], settings: TrainSettings) -> History:
 @_option(
     "--asset", default="asset", show_default=True, help="Name of the machine where the recording has none."
 )
-@_history_options
+@history_options
 def replay(
     history: tuple[Path, ...],
     bundle: Path | None,
@@ -295,7 +312,6 @@ def replay(
     from edge_lstm.bundle import open_bundle  # noqa: PLC0415 - not needed for --help
     from edge_lstm.config import load_config  # noqa: PLC0415
     from edge_lstm.contracts.alarm import AlarmOverrides  # noqa: PLC0415
-    from edge_lstm.contracts.commission import CommissionConfig  # noqa: PLC0415
     from trainer.data import read_history  # noqa: PLC0415
     from trainer.replay import replay as run  # noqa: PLC0415
     from trainer.replay import (  # noqa: PLC0415
@@ -315,15 +331,12 @@ def replay(
     given = {name: value for name, value in options.items() if value is not None and value != ()}
     period_s = opened.manifest.grid.period_s
     table = read_history(history, channels=names, strict=False, period_s=period_s, **given)
-    learning = site.commission if site else CommissionConfig()
-    if commission is not None:
-        learning = msgspec.structs.replace(learning, readings=commission)
     replayed = run(
         opened,
         table,
         node=site.node if site else "replay",
         alarm=site.alarm if site else AlarmOverrides(),
-        commission=learning,
+        commission=commission_of(site, commission),
         asset=asset,
     )
     if scores:

@@ -64,7 +64,7 @@ class ReadOptions:
     ignore: frozenset[str] = frozenset()
     channels: tuple[str, ...] | None = None
     layout: Literal["auto", "wide", "long"] = "auto"
-    constant: Literal["auto", "error", "drop"] = "auto"
+    constant: Literal["auto", "error", "drop", "keep"] = "auto"
     mixed_time_zones: Literal["error", "convert"] = "error"
     strict: bool = True
     gap_factor: float = 10.0

@@ -18,16 +18,15 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from edge_lstm.contracts.manifest import Layer, Tensor
+from edge_lstm.contracts.manifest import State, Tensor
 from edge_lstm.quiet import quiet_stderr
 from trainer.flatbuffer import describe, finish
-from trainer.model import Autoencoder, state_names
+from trainer.model import Autoencoder, Said
 
 __all__ = ["Converted", "convert"]
 
 Floats = NDArray[np.float32]
 FRAME = "frame"
-HEADS = ("reconstruction", "forecast")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +37,13 @@ class Converted:
         content: The ``.tflite`` file.
         inputs: Inputs by name.
         outputs: Outputs by name.
-        layers: State tensors, input beside output.
+        states: State tensors, input beside output.
     """
 
     content: bytes
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
-    layers: tuple[Layer, ...]
+    states: tuple[State, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class Representative:
 
     Attributes:
         frames: Readings in model units, (samples, channels).
-        states: Hidden and cell before each of them, each (samples, units).
+        states: Every state before each of them, each (samples, width).
     """
 
     frames: Floats
@@ -70,23 +69,20 @@ def convert(model: Autoencoder, representative: Representative | None) -> Conver
     Raises:
         ConversionError: The result is not wholly int8.
     """
-    names = state_names(model.shape.layers)
+    states = model.shape.states
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        tf.saved_model.save(_Step(model), folder, signatures=_signature(model, names))
+        tf.saved_model.save(_Step(model), folder, signatures=_signature(model))
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if representative is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.representative_dataset = lambda: _samples(representative, names)
+            converter.representative_dataset = lambda: _samples(representative, states)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = converter.inference_output_type = tf.int8
             # Per channel would emit FULLY_CONNECTED version 12, which tflite-runtime 2.14 refuses.
             converter._experimental_disable_per_channel_quantization_for_dense_layers = True  # noqa: SLF001
-        content = finish(bytes(converter.convert()), names, whole_int8=representative is not None)
+        content = finish(bytes(converter.convert()), states, whole_int8=representative is not None)
     inputs, outputs = describe(content)
-    layers = tuple(
-        Layer(names[i][0], names[i][1], names[i + 1][0], names[i + 1][1]) for i in range(0, len(names), 2)
-    )
-    return Converted(content, inputs, outputs, layers)
+    return Converted(content, inputs, outputs, states)
 
 
 class _Step(tf.Module):
@@ -97,25 +93,27 @@ class _Step(tf.Module):
         self.model = model
 
 
-def _signature(model: Autoencoder, names: Sequence[tuple[str, str]]) -> Any:
+def _signature(model: Autoencoder) -> Any:
     """The single step with every input and output named."""
-    specs = {FRAME: tf.TensorSpec((1, model.shape.channels), tf.float32, FRAME)}
-    specs |= {name: tf.TensorSpec((1, model.shape.units), tf.float32, name) for name, _ in names}
+    shape, names = model.shape, [state.input for state in model.shape.states]
+    specs = {FRAME: tf.TensorSpec((1, shape.channels), tf.float32, FRAME)}
+    specs |= {
+        n: tf.TensorSpec((1, width), tf.float32, n) for n, width in zip(names, shape.widths, strict=True)
+    }
 
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]
-    def step(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        rebuilt, change, after = model(inputs[FRAME], [inputs[name] for name, _ in names])
-        said = dict(zip(HEADS, (rebuilt, change), strict=True))
-        return said | {name: state for (_, name), state in zip(names, after, strict=True)}
+    def step(**inputs: tf.Tensor) -> Said:
+        said, after = model(inputs[FRAME], [inputs[name] for name in names])
+        return said | {state.output: value for state, value in zip(shape.states, after, strict=True)}
 
     return {"serving_default": step.get_concrete_function(**specs)}
 
 
-def _samples(representative: Representative, names: Sequence[tuple[str, str]]) -> Iterator[tuple[str, Any]]:
+def _samples(representative: Representative, states: Sequence[State]) -> Iterator[tuple[str, Any]]:
     # By signature and name: a plain list is paired in another order, silently.
     for i, frame in enumerate(representative.frames):
-        states = {name: s[i][None] for (name, _), s in zip(names, representative.states, strict=True)}
-        yield "serving_default", {FRAME: frame[None], **states}
+        before = {s.input: v[i][None] for s, v in zip(states, representative.states, strict=True)}
+        yield "serving_default", {FRAME: frame[None], **before}
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,11 @@ from edge_lstm.errors import HistoryError
 from edge_lstm.times import NS
 from trainer.checks import (
     MIN_ROWS,
+    DeadChannels,
     check_missing,
     check_order,
     check_rows,
+    check_span,
     check_steps,
     dead_channels,
     drop_channels,
@@ -30,7 +32,7 @@ from trainer.tables import find_files, read_table
 from trainer.timestamps import is_time_format
 from trainer.unite import unite
 
-__all__ = ["MIN_ROWS", "FileFacts", "History", "Segment", "read_history"]
+__all__ = ["MIN_ROWS", "FileFacts", "History", "Segment", "read_history", "read_options"]
 
 
 _FOREVER = 2**63 - 1
@@ -63,6 +65,7 @@ class FileFacts:
         rows: Rows in the file.
         duplicate: Rows left out because their time was there already.
         backward: Rows left out because a later one came before them.
+        first_left_out: The first of these, as a row of the file; 0 when there is none.
     """
 
     source: str
@@ -70,6 +73,7 @@ class FileFacts:
     rows: int
     duplicate: int
     backward: int
+    first_left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +116,7 @@ def read_history(  # noqa: PLR0913 - an argument an option of the command line
     ignore: Sequence[str] = (),
     channels: Sequence[str] | None = None,
     layout: Literal["auto", "wide", "long"] = "auto",
-    constant: Literal["auto", "error", "drop"] = "auto",
+    constant: Literal["auto", "error", "drop", "keep"] = "auto",
     mixed_time_zones: Literal["error", "convert"] = "error",
     strict: bool = True,
     gap_factor: float = 10.0,
@@ -151,15 +155,15 @@ def read_history(  # noqa: PLR0913 - an argument an option of the command line
     Raises:
         HistoryError: The first thing that is wrong, with file, row and column.
     """
-    options = ReadOptions(
+    options = read_options(
         time_column=time_column,
-        time_format=_time_format(time_format),
-        delimiter=_delimiter(delimiter),
+        time_format=time_format,
+        delimiter=delimiter,
         asset_column=asset_column,
         channel_column=channel_column,
         value_column=value_column,
-        ignore=frozenset(ignore),
-        channels=None if channels is None else tuple(channels),
+        ignore=ignore,
+        channels=channels,
         layout=layout,
         constant=constant,
         mixed_time_zones=mixed_time_zones,
@@ -175,6 +179,22 @@ def read_history(  # noqa: PLR0913 - an argument an option of the command line
         for path, source in files.items()
     ]
     return _history(sheets, options)
+
+
+def read_options(**said: Any) -> ReadOptions:
+    """What the caller of `read_history` says of the files, checked.
+
+    Raises:
+        HistoryError: An unknown time format, or a delimiter that is none.
+    """
+    channels = said.pop("channels", None)
+    return ReadOptions(
+        time_format=_time_format(said.pop("time_format", "auto")),
+        delimiter=_delimiter(said.pop("delimiter", None)),
+        ignore=frozenset(said.pop("ignore", ())),
+        channels=None if channels is None else tuple(channels),
+        **said,
+    )
 
 
 def _time_format(text: str) -> str:
@@ -197,7 +217,8 @@ def _delimiter(text: str | None) -> str | None:
 def _history(sheets: Sequence[Sheet], options: ReadOptions) -> History:
     channels, categorical = unite(sheets, options)
     parts = [replace(part, values=values) for sheet in sheets for part, values in _aligned(sheet, channels)]
-    dead: tuple[str, ...] = ()
+    dead = DeadChannels()
+    check_span(parts)
     if options.strict:
         check_rows(parts)
     # A few odd rows are what a replay is for; two machines read as one would hide a fault.
@@ -205,7 +226,7 @@ def _history(sheets: Sequence[Sheet], options: ReadOptions) -> History:
     if options.strict:
         if options.channels is None:
             dead = dead_channels(parts, channels, options)
-            channels, parts = drop_channels(parts, channels, dead)
+            channels, parts = drop_channels(parts, channels, dead.dropped)
         check_missing(parts, channels, options)
     period_ns = typical_period_ns(parts)
     if options.strict:
@@ -214,8 +235,10 @@ def _history(sheets: Sequence[Sheet], options: ReadOptions) -> History:
         channels=channels,
         segments=_segments(parts, round(period_ns * options.gap_factor) or _FOREVER),
         period_s=period_ns / NS,
-        files=tuple(FileFacts(p.source, p.asset, p.read, p.duplicate, p.backward) for p in parts),
-        constant=dead,
+        files=tuple(
+            FileFacts(p.source, p.asset, p.read, p.duplicate, p.backward, p.first_left_out) for p in parts
+        ),
+        constant=dead.dropped,
         categorical=categorical,
         notices=notices(sheets, parts, channels, dead=dead, categorical=categorical, options=options),
     )

@@ -10,7 +10,8 @@ import numpy as np
 
 from edge_lstm.contracts.manifest import Manifest
 from trainer.build import Built
-from trainer.calibrate import MONTH_S, counted_rows, normal_scores
+from trainer.calibrate import MONTH_S, PROOF, counted_rows, normal_scores
+from trainer.contest_words import contest_lines, contest_page, contest_table
 from trainer.profile import Profile
 from trainer.report import (
     Calibration,
@@ -45,13 +46,13 @@ def limits(manifest: Manifest) -> list[str]:
         ),
     ]
     if threshold.extrapolated:
-        rows = int(manifest.training["rows_held_out"]) + int(manifest.training["rows_validation"])
-        need_days = 30 / threshold.budget_per_month
+        rows = int(manifest.training["rows"])
+        need_days = 30 * PROOF / threshold.budget_per_month
         said.append(
             f"The alarm budget of {threshold.budget_per_month:g} a month could not be counted on the "
-            f"{rows * grid.period_s / 86400:.2g} days of unlearned history "
-            f"({need_days:.3g} days would be needed): the level rests on a fitted tail, "
-            f"which expects {threshold.expected_per_month:.2g} a month."
+            f"{rows * grid.period_s / 86400:.2g} days of history "
+            f"({need_days:.3g} days would be needed): the level is six deviations above the mean score, "
+            f"at which the fitted tail expects {threshold.expected_per_month:.2g} a month."
         )
     return said
 
@@ -94,6 +95,11 @@ expected false alarms a month {threshold.expected_per_month:.3g} (budget {thresh
 
 {_markdown_table(error_table(metrics["errors"]))}
 
+## Contest
+{_markdown_table(contest_table(metrics["contest"]))}
+
+{chr(10).join(metrics["contest"]["verdict"]["sentences"])}
+
 ## Limits
 {chr(10).join(f"- {sentence}" for sentence in [*doubts(manifest), *limits(manifest)])}
 """
@@ -105,7 +111,7 @@ def _markdown_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def error_table(errors: Mapping[str, Any]) -> list[list[str]]:
-    """Reconstruction errors of the int8 model, a row a channel, the heading first."""
+    """Errors of the int8 model's first head, a row a channel, the heading first."""
     names = ("mse", "rmse", "mae", "r2")
     parts = (("train", "train"), ("held_out", "held-out"))
     head = ["channel"] + [f"{title} {name.upper()}" for _, title in parts for name in names]
@@ -124,7 +130,8 @@ def summary(manifest: Manifest) -> list[str]:
     """What the terminal says at the end."""
     table = error_table(manifest.metrics["errors"])
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    lines = ["reconstruction error of the int8 model, channel units:"]
+    kind = manifest.scoring.heads[0].kind
+    lines = [f"{kind} error of the int8 model, channel units:"]
     lines += ["  " + "  ".join(f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True)) for row in table]
     metrics, threshold = manifest.metrics, manifest.threshold
     lines.append(
@@ -135,6 +142,7 @@ def summary(manifest: Manifest) -> list[str]:
         f"threshold {threshold.level:.4g} for a budget of {threshold.budget_per_month:g} false alarms "
         f"a month (expected {threshold.expected_per_month:.3g})"
     )
+    lines += contest_lines(metrics["contest"])
     lines += [f"note: {sentence}" for sentence in limits(manifest)[2:]]
     return lines + [f"WARNING: {sentence}" for sentence in doubts(manifest)]
 
@@ -144,8 +152,7 @@ def doubts(manifest: Manifest) -> list[str]:
     threshold, errors = manifest.threshold, manifest.metrics["errors"]["held_out"]
     said = []
     if threshold.expected_per_month > _FAR_OFF * threshold.budget_per_month:
-        settings = manifest.training["settings"]  # only the unlearned share of the history can prove it
-        days = 30 / threshold.budget_per_month / (settings["validation"] + settings["held_out"])
+        days = 30 * PROOF / threshold.budget_per_month
         said.append(
             f"expect {threshold.expected_per_month:.0f} false alarms a month where "
             f"{threshold.budget_per_month:g} were asked for; give a longer history "
@@ -154,7 +161,7 @@ def doubts(manifest: Manifest) -> list[str]:
     poor = [name for name, figures in errors.items() if figures["r2"] is None or figures["r2"] < _POOR_R2]
     if len(poor) > len(errors) / 2:
         said.append(
-            f"on later history {len(poor)} of {len(errors)} channels are rebuilt hardly better than by their "
+            f"on later history {len(poor)} of {len(errors)} channels are told hardly better than by their "
             f"mean ({', '.join(poor[:5])}); the history may not show all that the machine does"
         )
     return said
@@ -200,6 +207,7 @@ def report(built: Built, profile: Profile) -> str:
             ),
             calibration=_calibration(built, pooled),
             limits=[*doubts(manifest), *limits(manifest)],
+            contest=contest_page(manifest.metrics["contest"]),
         )
     )
 

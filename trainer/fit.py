@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from trainer.model import Autoencoder, Shape, States
+from trainer.model import Autoencoder, Said, Shape, States
 from trainer.windows import Chunk, Tracks, lay_tracks
 
-__all__ = ["Epoch", "FitSettings", "Fitted", "fit", "forward", "make_deterministic"]
+__all__ = ["Epoch", "FitSettings", "Fitted", "fit", "forward", "make_deterministic", "unroll"]
 
 Floats = NDArray[np.float32]
+Batch = dict[str, tf.Tensor]
 Progress = Callable[["Epoch"], None]
 
 
@@ -34,6 +35,7 @@ class FitSettings:
         clip_norm: Greatest global norm of a gradient (Pascanu et al. 2013).
         dropout: Share of the hidden state's numbers dropped on the way to the heads.
         cell_penalty: Weight of the mean square of the cell beyond +-2: int8 needs small cells.
+        recall: Weight of the error of the lagged readings beside that of the heads.
         patience: Evaluations without a better held-out loss before training stops.
     """
 
@@ -45,6 +47,7 @@ class FitSettings:
     clip_norm: float = 1.0
     dropout: float = 0.1
     cell_penalty: float = 1e-3
+    recall: float = 0.3
     patience: int = 8
 
 
@@ -98,7 +101,7 @@ def fit(
     """
     make_deterministic(settings.seed)
     model = Autoencoder(shape, seed=settings.seed)
-    tracks = lay_tracks(train, steps=settings.steps, most=settings.tracks)
+    tracks = lay_tracks(train, steps=settings.steps, most=settings.tracks, lags=shape.lags)
     optimizer = tf.keras.optimizers.Adam(_one_cycle(settings), global_clipnorm=settings.clip_norm)
     optimizer.build(model.trainable_variables)
     update = _update_function(model, optimizer, settings)
@@ -135,48 +138,41 @@ def _one_cycle(settings: FitSettings) -> tf.keras.optimizers.schedules.LearningR
 def _one_pass(
     model: Autoencoder,
     tracks: Tracks,
-    update: Callable[..., tuple[tf.Tensor, States]],
+    update: Callable[[Batch, States, tf.Tensor], tuple[tf.Tensor, States]],
     settings: FitSettings,
     done: int,
 ) -> list[float]:
     """Once through the history, the state carried from chunk to chunk."""
-    states = model.zero_states(tracks.whole.x.shape[0])
+    states = model.zero_states(len(tracks.x))
     losses = []
     for i, chunk in enumerate(tracks):
         seed = tf.constant([settings.seed, done + i], tf.int32)
-        loss, states = update(*_tensors(chunk), states, seed)
+        loss, states = update(_tensors(chunk), states, seed)
         losses.append(float(loss))
     return losses
 
 
-def _tensors(chunk: Chunk) -> tuple[tf.Tensor, ...]:
-    parts = (chunk.x, chunk.ahead, chunk.keep, chunk.seen, chunk.seen_ahead)
-    return tuple(tf.convert_to_tensor(part) for part in parts)
+def _tensors(chunk: Chunk) -> Batch:
+    return {name: tf.convert_to_tensor(part) for name, part in asdict(chunk).items()}
 
 
 def _update_function(
     model: Autoencoder, optimizer: tf.keras.optimizers.Optimizer, settings: FitSettings
-) -> Callable[..., tuple[tf.Tensor, States]]:
+) -> Callable[[Batch, States, tf.Tensor], tuple[tf.Tensor, States]]:
     rate = settings.dropout
 
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]
-    def update(
-        x: tf.Tensor,
-        ahead: tf.Tensor,
-        keep: tf.Tensor,
-        seen: tf.Tensor,
-        seen_ahead: tf.Tensor,
-        states: States,
-        seed: tf.Tensor,
-    ) -> tuple[tf.Tensor, States]:
+    def update(batch: Batch, states: States, seed: tf.Tensor) -> tuple[tf.Tensor, States]:
         drop = None
         if rate > 0:  # one mask a chunk: the state must not be dropped anew at every step
-            draw = tf.random.stateless_uniform((x.shape[0], model.shape.units), seed)
+            draw = tf.random.stateless_uniform((batch["x"].shape[0], model.shape.units), seed)
             drop = tf.cast(draw >= rate, tf.float32) / (1 - rate)
         with tf.GradientTape() as tape:
-            rebuilt, change, states, excess = _unroll(model, x, keep, states, drop)
-            loss = _loss(x, ahead, seen, seen_ahead, rebuilt, change)
+            said, states, excess = unroll(model, batch["x"], batch["keep"], states, drop=drop)
+            loss = tf.add_n([_mean_square(batch, said, head) for head in model.shape.heads])
             total = loss + settings.cell_penalty * excess
+            if model.shape.lags:
+                total += settings.recall * _mean_square(batch, said, "lags")
         gradients = tape.gradient(total, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         return loss, states
@@ -184,46 +180,63 @@ def _update_function(
     return update  # type: ignore[no-any-return]
 
 
-def _unroll(
-    model: Autoencoder, x: tf.Tensor, keep: tf.Tensor, states: States, drop: tf.Tensor | None
-) -> tuple[tf.Tensor, tf.Tensor, States, tf.Tensor]:
-    """(reconstruction, change, next states, cells beyond +-2), the first two (tracks, steps, channels)."""
-    rebuilt, change, excess = [], [], []
+def unroll(
+    model: Autoencoder, x: tf.Tensor, keep: tf.Tensor, states: States, *, drop: tf.Tensor | None = None
+) -> tuple[Said, States, tf.Tensor]:
+    """The graph that is trained: a chunk of every track, the heads at once for all steps.
+
+    Args:
+        model: The model.
+        x: Readings in model units, (tracks, steps, channels).
+        keep: 0 where the state starts anew, else 1; (tracks, steps).
+        states: Every state before the chunk.
+        drop: Dropout mask for what the heads see, (tracks, units).
+
+    Returns:
+        What the heads say, with the recalled lags, (tracks, steps, width); the states after
+        the chunk; the mean square of the cells beyond +-2.
+    """
+    tops, excess = [], [tf.constant(0.0)]
     for t in range(x.shape[1]):
         states = [state * keep[:, t, None] for state in states]
-        r, c, states = model(x[:, t], states, drop=drop)
-        rebuilt.append(r)
-        change.append(c)
-        excess += [tf.reduce_mean(tf.square(tf.nn.relu(tf.abs(cell) - 2))) for cell in states[1::2]]
-    return tf.stack(rebuilt, 1), tf.stack(change, 1), states, tf.add_n(excess) / len(excess)
+        top, states = model.advance(x[:, t], states)
+        tops.append(top)
+        excess += [tf.reduce_mean(tf.square(tf.nn.relu(tf.abs(cell) - 2))) for cell in model.cells_of(states)]
+    seen = tf.stack(tops, 1) if drop is None else tf.stack(tops, 1) * drop[:, None]
+    said = model.say(_rows(x), _rows(seen), recall=True)
+    shaped = {name: tf.reshape(value, (*x.shape[:2], -1)) for name, value in said.items()}
+    return shaped, states, tf.add_n(excess) / max(1, len(excess) - 1)
 
 
-def _loss(
-    x: tf.Tensor,
-    ahead: tf.Tensor,
-    seen: tf.Tensor,
-    seen_ahead: tf.Tensor,
-    rebuilt: tf.Tensor,
-    change: tf.Tensor,
-) -> tf.Tensor:
-    reconstruction = tf.reduce_sum(tf.square(rebuilt - x) * seen) / (tf.reduce_sum(seen) + 1e-6)
-    forecast = tf.reduce_sum(tf.square(x + change - ahead) * seen_ahead) / (tf.reduce_sum(seen_ahead) + 1e-6)
-    return reconstruction + forecast
+def _rows(x: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(x, (-1, x.shape[-1]))
+
+
+def _mean_square(batch: Batch, said: Said, name: str) -> tf.Tensor:
+    """Of one output's error, over the values that are known."""
+    wanted, known = {
+        "reconstruction": (batch["x"], batch["seen"]),
+        "forecast": (batch["ahead"] - batch["x"], batch["seen_ahead"]),
+        "lags": (batch["past"], batch["seen_past"]),
+    }[name]
+    return tf.reduce_sum(tf.square(said[name] - wanted) * known) / (tf.reduce_sum(known) + 1e-6)
 
 
 def _validate(model: Autoencoder, validation: Sequence[tuple[Floats, Floats, int]]) -> float:
     """Loss on later history, the state brought up by the rows before it."""
     squares, count = 0.0, 0.0
     for x, seen, lead in validation:
-        rebuilt, change, _ = forward(model, x)
-        errors = np.square(rebuilt - x) * seen
-        ahead = np.square(x[:-1] + change[:-1] - x[1:]) * seen[:-1] * seen[1:]
-        squares += float(errors[lead:].sum() + ahead[lead:].sum())
+        said, _ = forward(model, x)
+        if "reconstruction" in said:
+            squares += float((np.square(said["reconstruction"] - x) * seen)[lead:].sum())
+        if "forecast" in said:
+            ahead = np.square(x[:-1] + said["forecast"][:-1] - x[1:]) * seen[:-1] * seen[1:]
+            squares += float(ahead[lead:].sum())
         count += float(seen[lead:].sum())
     return squares / max(count, 1.0)
 
 
-def forward(model: Autoencoder, x: Floats) -> tuple[Floats, Floats, list[Floats]]:
+def forward(model: Autoencoder, x: Floats) -> tuple[dict[str, Floats], list[Floats]]:
     """The batch reference: a whole segment at once, from a fresh state.
 
     Args:
@@ -231,14 +244,14 @@ def forward(model: Autoencoder, x: Floats) -> tuple[Floats, Floats, list[Floats]
         x: Readings in model units, (rows, channels).
 
     Returns:
-        Reconstruction and change, (rows, channels), and the states *before* each row,
-        each (rows, units).
+        What each head says, (rows, channels), and the states *before* each row, each
+        (rows, width).
     """
-    rebuilt, change, states = _scan(model)(tf.convert_to_tensor(x, tf.float32))
-    return rebuilt.numpy(), change.numpy(), [state.numpy() for state in states]
+    said, states = _scan(model)(tf.convert_to_tensor(x, tf.float32))
+    return {name: value.numpy() for name, value in said.items()}, [state.numpy() for state in states]
 
 
-def _scan(model: Autoencoder) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, States]]:
+def _scan(model: Autoencoder) -> Callable[[tf.Tensor], tuple[Said, States]]:
     """A compiled loop over rows, made once a model."""
     cached = getattr(model, "_scan_function", None)
     if cached is None:
@@ -246,20 +259,19 @@ def _scan(model: Autoencoder) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tenso
         @tf.function(  # type: ignore[untyped-decorator]
             input_signature=[tf.TensorSpec((None, model.shape.channels), tf.float32)], autograph=False
         )
-        def scan(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, States]:
+        def scan(x: tf.Tensor) -> tuple[Said, States]:
             rows = tf.shape(x)[0]
-            outs = [tf.TensorArray(tf.float32, rows) for _ in range(2 + 2 * model.shape.layers)]
+            outs = [tf.TensorArray(tf.float32, rows) for _ in (0, *model.shape.states)]
 
             def step(t: tf.Tensor, states: States, outs: list[tf.TensorArray]) -> tuple[Any, ...]:
-                rebuilt, change, after = model(tf.gather(x, t)[None], states)
-                said = zip(outs, (rebuilt, change, *states), strict=True)
-                return t + 1, after, [out.write(t, value) for out, value in said]
+                top, after = model.advance(tf.gather(x, t)[None], states)
+                return t + 1, after, [o.write(t, v) for o, v in zip(outs, (top, *states), strict=True)]
 
             first = (tf.constant(0), model.zero_states(1), outs)
             _, _, outs = tf.while_loop(lambda t, *_: t < rows, step, first)
             # Without the batch dimension of one, which the shape of `x` does not know.
-            stacked = [tf.squeeze(out.stack(), 1) for out in outs]
-            return stacked[0], stacked[1], stacked[2:]
+            top, *states = [tf.squeeze(out.stack(), 1) for out in outs]
+            return model.say(x, top), states
 
         cached = model._scan_function = scan  # noqa: SLF001 - a cache on the model it belongs to
     return cached  # type: ignore[no-any-return]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +36,7 @@ def read_long(cells: Cells, roles: Roles, options: ReadOptions) -> Sheet:
     channel, value = str(roles.channel), str(roles.value)
     names = _channel_names(cells, channel)
     kinds, values = _long_numbers(cells, names, value, options)
-    channels = _long_channels(table, channel, kinds, options)
+    channels = _long_channels(table, channel, kinds, options, known=names.unique().to_list())
     index = {name: i for i, name in enumerate(channels)}
     codes = names.replace_strict(index, default=-1, return_dtype=pl.Int64).to_numpy()
     used = np.isfinite(values) & (codes >= 0)
@@ -99,11 +99,11 @@ def _long_numbers(
 
 
 def _long_channels(
-    table: Table, column: str, kinds: Mapping[str, Numbers], options: ReadOptions
+    table: Table, column: str, kinds: Mapping[str, Numbers], options: ReadOptions, *, known: Sequence[str]
 ) -> tuple[str, ...]:
     missing = [name for name in options.channels or () if name not in kinds]
     if missing:
-        do = f"check the names of channels; {did_you_mean(missing[0], kinds)}"
+        do = f"check the names of channels; {did_you_mean(missing[0], known)}"
         raise HistoryError(f"no row for {listed(missing)}", path=table.path, column=column, do=do)
     return options.channels or tuple(name for name, one in kinds.items() if one.kind == "number")
 

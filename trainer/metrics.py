@@ -10,15 +10,19 @@ from numpy.typing import NDArray
 
 from edge_lstm.contracts.manifest import Manifest
 from edge_lstm.core.normalize import normalizers
+from edge_lstm.core.scoring import Scorer
+from edge_lstm.core.when import scored_channels
 from trainer.trace import Trace
 
-__all__ = ["agreement", "channel_errors"]
+__all__ = ["agreement", "channel_errors", "pooled_errors"]
 
 Floats = NDArray[np.float64]
 
 
 def channel_errors(manifest: Manifest, traces: Sequence[Trace], channels: Sequence[str]) -> dict[str, Any]:
     """MSE, RMSE, MAE and R2 of the reconstruction, a scored channel, on learned and held-out rows.
+
+    Of the forecast, where the model has no reconstruction.
 
     Segments at an odd operating point do not count: they lie beyond the clip.
 
@@ -27,40 +31,50 @@ def channel_errors(manifest: Manifest, traces: Sequence[Trace], channels: Sequen
         a channel without values has nulls.
     """
     default, named = normalizers(manifest.scaling, manifest.assets, clip=manifest.scoring.clip)
-    kinds = [head.kind for head in manifest.scoring.heads]
-    head = kinds.index("reconstruction") if "reconstruction" in kinds else 0
+    head = Scorer(manifest.scoring).primary
     rows: dict[str, list[tuple[Floats, Floats]]] = {"train": [], "held_out": []}
     for one in traces:
         if one.part.odd:
             continue
         rebuilt = named.get(one.part.asset, default).backward(one.expected[:, head])
-        actual = np.where(one.part.seen[one.start :], one.part.values[one.start :], np.nan)
+        actual = np.where(one.skip[:, head], np.nan, one.part.values[one.start :])
         learned = slice(0, max(0, one.part.train - one.start))
         rows["train"].append((actual[learned], rebuilt[learned]))
         late = one.rows_from(one.part.validation)
         rows["held_out"].append((actual[late], rebuilt[late]))
-    scored = [(i, name) for i, name in enumerate(channels) if manifest.channels[i].role == "telemetry"]
-    return {name: _errors(pairs, scored) for name, pairs in rows.items()}
+    scored = scored_channels(manifest.channels)
+    names = [name for name, one in zip(channels, scored, strict=True) if one]
+    return {
+        part: pooled_errors([(actual[:, scored], rebuilt[:, scored]) for actual, rebuilt in pairs], names)
+        for part, pairs in rows.items()
+    }
 
 
-def _errors(pairs: Sequence[tuple[Floats, Floats]], channels: Sequence[tuple[int, str]]) -> dict[str, Any]:
+def pooled_errors(pairs: Sequence[tuple[Floats, Floats]], channels: Sequence[str]) -> dict[str, Any]:
+    """MSE, RMSE, MAE and R2 a channel, over all pairs of stretches.
+
+    Args:
+        pairs: Actual, NaN where missing, and reconstruction; channel units, each (rows, channels).
+        channels: Names.
+
+    Returns:
+        ``{channel: {"mse", "rmse", "mae", "r2"}}``; null where there is no value, or no finite figure.
+    """
     actual = np.concatenate([a for a, _ in pairs])
     rebuilt = np.concatenate([r for _, r in pairs])
-    return {name: _error(actual[:, i], rebuilt[:, i]) for i, name in channels}
+    return {name: _error(actual[:, i], rebuilt[:, i]) for i, name in enumerate(channels)}
 
 
 def _error(actual: Floats, rebuilt: Floats) -> dict[str, float | None]:
     known = np.isfinite(actual)
     if not known.any():
         return dict.fromkeys(("mse", "rmse", "mae", "r2"))
-    residual = actual[known] - rebuilt[known]
-    mse, variance = float(np.mean(residual**2)), float(np.var(actual[known]))
-    return {
-        "mse": mse,
-        "rmse": float(np.sqrt(mse)),
-        "mae": float(np.mean(np.abs(residual))),
-        "r2": 1 - mse / variance if variance > 0 else None,
-    }
+    with np.errstate(over="ignore", invalid="ignore"):  # readings of 1e308 have no square
+        residual = actual[known] - rebuilt[known]
+        mse, variance = float(np.mean(residual**2)), float(np.var(actual[known]))
+        figures = {"mse": mse, "rmse": float(np.sqrt(mse)), "mae": float(np.mean(np.abs(residual)))}
+        figures["r2"] = 1 - mse / variance if variance > 0 else np.nan
+    return {name: value if np.isfinite(value) else None for name, value in figures.items()}
 
 
 def agreement(int8: Floats, real: Floats) -> dict[str, float]:

@@ -3,43 +3,81 @@
 One step of it is the deployed graph. From the hidden state it reconstructs the reading
 through a bottleneck (the level must be explained), and it forecasts the change to the next
 reading (the dynamics must be explained); x + change is added outside the int8 graph.
+
+In training the same code may also have to rebuild earlier readings (`Shape.lags`), which
+makes it say where the machine comes from. That decoder is dropped from the exported graph.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from trainer.cells import LstmCell
+from edge_lstm.contracts.manifest import State
+from trainer.attention import Attention
+from trainer.cells import CELLS, States, glorot
 
-__all__ = ["Autoencoder", "Shape", "state_names"]
+__all__ = ["HEADS", "Autoencoder", "Said", "Shape", "States"]
 
-States = list[tf.Tensor]
+Said = dict[str, tf.Tensor]
+"""Output name to (batch, channels)."""
+
+HEADS: Mapping[str, tuple[str, ...]] = {
+    "both": ("reconstruction", "forecast"),
+    "reconstruction": ("reconstruction",),
+    "forecast": ("forecast",),
+}
+"""Mode to the outputs of the exported graph."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Sizes of a model.
+    """What a model is made of.
 
     Attributes:
         channels: Channels in and out.
         units: Width of hidden and cell.
         layers: Recurrent layers.
-        code: Width of the bottleneck.
+        code: Width of the bottleneck; without a reconstruction there is none.
+        cell: Kind of cell, a key of `trainer.cells.CELLS`.
+        mode: Which outputs there are, a key of `HEADS`.
+        lags: Ages of the earlier readings that the code must rebuild in training, steps.
+        attention: Hidden vectors of the top layer that the heads look back on; 0 is no attention.
+        linear: Whether the forecast has a linear path straight from the reading.
     """
 
     channels: int
     units: int = 16
     layers: int = 1
     code: int = 3
+    cell: str = "lstm"
+    mode: str = "both"
+    lags: tuple[int, ...] = ()
+    attention: int = 0
+    linear: bool = False
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return HEADS[self.mode]
 
-def state_names(layers: int) -> list[tuple[str, str]]:
-    """(input, output) names of every state, hidden before cell, first layer first."""
-    return [(f"{kind}_in_{i}", f"{kind}_out_{i}") for i in range(layers) for kind in ("hidden", "cell")]
+    @property
+    def states(self) -> tuple[State, ...]:
+        """Every state: first layer first, hidden before cell, the ring of the attention last."""
+        kinds = CELLS[self.cell].kinds
+        names = [(f"{kind}_in_{i}", f"{kind}_out_{i}") for i in range(self.layers) for kind in kinds]
+        names += [("ring_in", "ring_out")] if self.attention else []
+        return tuple(State(before, after) for before, after in names)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Width of every state, in the order of `states`."""
+        layers = self.layers * len(CELLS[self.cell].kinds)
+        return (self.units,) * layers + ((self.attention * self.units,) if self.attention else ())
 
 
 class _Dense(tf.Module):
@@ -47,7 +85,7 @@ class _Dense(tf.Module):
 
     def __init__(self, inputs: int, outputs: int, *, seed: int) -> None:
         super().__init__()
-        self.kernel = tf.Variable(tf.keras.initializers.GlorotUniform(seed=seed)((inputs, outputs)))
+        self.kernel = glorot(inputs, outputs, seed=seed)
         self.bias = tf.Variable(tf.zeros(outputs))
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
@@ -55,52 +93,82 @@ class _Dense(tf.Module):
 
 
 class Autoencoder(tf.Module):
-    """One step: reading and states in, reconstruction, forecast and states out.
+    """One step: reading and states in, what the heads say and states out.
 
     Args:
-        shape: Sizes.
+        shape: What it is made of.
         seed: Seed of the initial weights.
     """
 
     def __init__(self, shape: Shape, *, seed: int) -> None:
         super().__init__()
         self.shape = shape
-        widths = [shape.channels] + [shape.units] * shape.layers
-        self.cells = [
-            LstmCell(n, shape.units, seed=seed + 10 * i) for i, n in enumerate(widths[: shape.layers])
-        ]
-        self.encode = _Dense(shape.units, shape.code, seed=seed + 1000)
-        self.decode = _Dense(shape.code, shape.units, seed=seed + 1001)
-        self.rebuild = _Dense(shape.units, shape.channels, seed=seed + 1002)
-        self.change = _Dense(shape.units, shape.channels, seed=seed + 1003)
+        widths = [shape.channels] + [shape.units] * (shape.layers - 1)
+        make = CELLS[shape.cell]
+        self.cells = [make(n, shape.units, seed=seed + 10 * i) for i, n in enumerate(widths)]
+        if shape.attention:
+            self.attention = Attention(shape.units, shape.attention, seed=seed + 900)
+        if "reconstruction" in shape.heads:
+            self.encode = _Dense(shape.units, shape.code, seed=seed + 1000)
+            self.decode = _Dense(shape.code, shape.units, seed=seed + 1001)
+            self.rebuild = _Dense(shape.units, shape.channels, seed=seed + 1002)
+            if shape.lags:
+                self.recall = _Dense(shape.units, len(shape.lags) * shape.channels, seed=seed + 1004)
+        if "forecast" in shape.heads:
+            self.change = _Dense(shape.units, shape.channels, seed=seed + 1003)
+            if shape.linear:
+                self.straight = tf.Variable(tf.zeros((shape.channels, shape.channels)))
 
     def zero_states(self, batch: int) -> States:
-        """States that have seen nothing, each (batch, units)."""
-        return [tf.zeros((batch, self.shape.units)) for _ in range(2 * self.shape.layers)]
+        """States that have seen nothing, each (batch, width)."""
+        return [tf.zeros((batch, width)) for width in self.shape.widths]
 
-    def __call__(
-        self, x: tf.Tensor, states: States, *, drop: tf.Tensor | None = None
-    ) -> tuple[tf.Tensor, tf.Tensor, States]:
-        """One step.
+    def cells_of(self, states: States) -> States:
+        """Those of the states that are cells: without bound, and so what int8 has trouble with."""
+        named = zip(self.shape.states, states, strict=True)
+        return [state for name, state in named if name.input.startswith("cell")]
+
+    def __call__(self, x: tf.Tensor, states: States) -> tuple[Said, States]:
+        """One step, as the device runs it.
 
         Args:
             x: Readings in model units, (batch, channels).
-            states: Hidden and cell of every layer, each (batch, units).
-            drop: Dropout mask for the top hidden state, (batch, units), training only.
+            states: Every state, in the order of `Shape.states`, each (batch, width).
 
         Returns:
-            Reconstruction of x, forecast of the change to the next reading, both
-            (batch, channels), and the next states.
+            What each head says, (batch, channels): the reconstruction of x, the forecast of
+            the change to the next reading; and the next states.
         """
-        top, after = x, []
-        for i, cell in enumerate(self.cells):
-            top, memory = cell(top, states[2 * i], states[2 * i + 1])
-            after += [top, memory]
-        if drop is not None:
-            top = top * drop
-        code = self.encode(top)
-        rebuilt = self.rebuild(tf.tanh(self.decode(code)))
-        return rebuilt, self.change(top), after
+        top, after = self.advance(x, states)
+        return self.say(x, top), after
+
+    def advance(self, x: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
+        """The recurrent part: what the heads see, (batch, units), and the next states."""
+        top, after, here = x, [], 0
+        for cell in self.cells:
+            following = cell(top, states[here : here + len(cell.kinds)])
+            top, here = following[0], here + len(cell.kinds)
+            after += following
+        if self.shape.attention:
+            ring = self.attention.push(states[here], top)
+            return self.attention(ring, top), [*after, ring]
+        return top, after
+
+    def say(self, x: tf.Tensor, top: tf.Tensor, *, recall: bool = False) -> Said:
+        """The heads, from readings (rows, channels) and what the recurrent part shows (rows, units).
+
+        With `recall`, for training, also ``lags``: the earlier readings, (rows, lags * channels).
+        """
+        said = {}
+        if "reconstruction" in self.shape.heads:
+            unfolded = tf.tanh(self.decode(self.encode(top)))
+            said["reconstruction"] = self.rebuild(unfolded)
+            if recall and self.shape.lags:
+                said["lags"] = self.recall(unfolded)
+        if "forecast" in self.shape.heads:
+            change = self.change(top)
+            said["forecast"] = change + tf.matmul(x, self.straight) if self.shape.linear else change
+        return said
 
     def weights(self) -> list[NDArray[np.float32]]:
         """A copy of every weight, in a fixed order."""

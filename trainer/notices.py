@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from edge_lstm.times import NS, format_time
-from trainer.checks import typical_period_ns
+from trainer.checks import DeadChannels, typical_period_ns
 from trainer.columns import LABELS, ReadOptions, simple_name
 from trainer.parts import Part, Sheet
 from trainer.wording import ignore_advice, listed
@@ -21,14 +21,21 @@ def notices(
     parts: Sequence[Part],
     channels: Sequence[str],
     *,
-    dead: Sequence[str],
+    dead: DeadChannels,
     categorical: Sequence[str],
     options: ReadOptions,
 ) -> tuple[str, ...]:
     """One sentence each, most important first."""
     said: list[str] = []
-    if dead:
-        said.append(f"left out channels that never change or have no value ({len(dead)}): {listed(dead, 50)}")
+    if dead.dropped:
+        listing = listed(dead.dropped, 50)
+        said.append(f"left out channels that never change or have no value ({len(dead.dropped)}): {listing}")
+    if dead.watched:
+        listing = listed(dead.watched, 50)
+        said.append(
+            f"channels that never change in the history are watched ({len(dead.watched)}), and any change "
+            f"will count against the machine (--constant drop leaves them out): {listing}"
+        )
     if options.strict:
         said += _labels(channels)
     said += _left_out(sheets, categorical)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -11,12 +11,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from edge_lstm.backends import load_backend
 from edge_lstm.bundle import Bundle
 from edge_lstm.contracts.alarm import AlarmOverrides
 from edge_lstm.contracts.alert import Alert
 from edge_lstm.contracts.commission import Commission, CommissionConfig
+from edge_lstm.contracts.manifest import Channel, Manifest
 from edge_lstm.contracts.reading import Reading, Reject
 from edge_lstm.contracts.score import Score
 from edge_lstm.core.detector import Detector, Event
@@ -28,13 +30,19 @@ from trainer.report import AssetRecording, Recording, episodes_of, render_replay
 
 __all__ = [
     "Replayed",
+    "asset_recordings",
+    "reconstruction",
     "replay",
     "replay_lines",
     "replay_notes",
     "write_alerts",
     "write_html",
     "write_scores",
+    "writing",
 ]
+
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(slots=True)
@@ -86,6 +94,7 @@ def replay(
         bundle.manifest,
         backend,
         sha256=bundle.sha256,
+        weights=bundle.weights(),
         node=node,
         alarm=alarm,
         commission=commission,
@@ -206,7 +215,7 @@ def write_scores(path: Path, replayed: Replayed, channels: tuple[str, ...], *, w
         columns |= {f"error_{name}": errors[:, i].tolist() for i, name in enumerate(channels)}
     types = {"time": pl.String, "asset": pl.String, "score": pl.Float64, "state": pl.String}
     frame = pl.DataFrame(columns, schema_overrides=types)
-    with _writing(path):
+    with writing(path):
         content = BytesIO()  # polars has errors of its own for a full disk
         getattr(frame, writer)(content)
         path.write_bytes(content.getvalue())
@@ -218,8 +227,50 @@ def write_alerts(path: Path, replayed: Replayed) -> None:
     Raises:
         OperatorError: The file cannot be written.
     """
-    with _writing(path):
+    with writing(path):
         path.write_bytes(b"".join(msgspec.json.encode(alert) + b"\n" for alert in replayed.alerts))
+
+
+def asset_recordings(replayed: Replayed, manifest: Manifest) -> tuple[AssetRecording, ...]:
+    """A replay machine by machine, as the pages show it; by name."""
+    episodes = episodes_of(replayed.alerts)
+    rows: dict[str, list[int]] = {}
+    for i, score in enumerate(replayed.scores):
+        rows.setdefault(score.asset, []).append(i)
+    assets = []
+    for name in sorted(rows):
+        scores = [replayed.scores[i] for i in rows[name]]
+        actual = np.array([replayed.values[i] for i in rows[name]])
+        assets.append(
+            AssetRecording(
+                asset=name,
+                time_ns=np.array([s.time_ns for s in scores], np.int64),
+                actual=actual,
+                expected=reconstruction(actual, np.array([s.errors for s in scores]), manifest.channels),
+                score=np.array([s.score for s in scores]),
+                threshold=np.array([s.threshold for s in scores]),
+                status=[str(s.status) for s in scores],
+                episodes=episodes.get(name, ()),
+            )
+        )
+    return tuple(assets)
+
+
+def reconstruction(actual: Floats, errors: Floats, channels: Sequence[Channel]) -> Floats:
+    """What the model rebuilt, channel units, (rows, channels).
+
+    NaN where the reading is missing or outside of its valid range: the device held the value
+    before, and the error is of that one.
+
+    Args:
+        actual: Readings, (rows, channels).
+        errors: Reconstruction errors of the frames, same shape.
+        channels: The bundle's.
+    """
+    low = np.array([-np.inf if one.valid_min is None else one.valid_min for one in channels])
+    high = np.array([np.inf if one.valid_max is None else one.valid_max for one in channels])
+    with np.errstate(over="ignore"):  # readings near the largest float
+        return np.where((actual >= low) & (actual <= high), actual - errors, np.nan)
 
 
 def write_html(path: Path, replayed: Replayed, bundle: Bundle, *, title: str) -> None:
@@ -228,40 +279,28 @@ def write_html(path: Path, replayed: Replayed, bundle: Bundle, *, title: str) ->
     Raises:
         OperatorError: The file cannot be written.
     """
-    manifest, episodes = bundle.manifest, episodes_of(replayed.alerts)
-    assets = []
-    for name in sorted({score.asset for score in replayed.scores}):
-        rows = [i for i, score in enumerate(replayed.scores) if score.asset == name]
-        scores = [replayed.scores[i] for i in rows]
-        actual = np.array([replayed.values[i] for i in rows])
-        assets.append(
-            AssetRecording(
-                asset=name,
-                time_ns=np.array([s.time_ns for s in scores], np.int64),
-                actual=actual,
-                expected=actual - np.array([s.errors for s in scores]),
-                score=np.array([s.score for s in scores]),
-                threshold=np.array([s.threshold for s in scores]),
-                status=[str(s.status) for s in scores],
-                episodes=episodes.get(name, ()),
-            )
-        )
+    manifest = bundle.manifest
     meta = {"model": f"{manifest.id} {manifest.version}", "sha256": bundle.sha256[:16]}
     page = render_replay(
         Recording(
             title=title,
             channels=manifest.channels,
-            assets=tuple(assets),
+            assets=asset_recordings(replayed, manifest),
             meta=meta,
             gap_after_s=manifest.grid.gap_after_s,
         )
     )
-    with _writing(path):
+    with writing(path):
         path.write_text(page, encoding="utf-8")
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system says while a file is written into one line.
+
+    Raises:
+        OperatorError: It cannot be written.
+    """
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Self-contained pages for people: a replay, and what a training found.
+"""Self-contained pages for people: a replay, what a training found, and an evaluation.
 
 Both open from a file, without a network: data, style and script are in the page, and a
 content policy forbids every request.
@@ -6,6 +6,8 @@ content policy forbids every request.
 
 from __future__ import annotations
 
+from trainer.pages.contested import Contested, Curve
+from trainer.pages.evaluation import EvaluationPage, render_evaluation
 from trainer.pages.records import (
     AssetRecording,
     Calibration,
@@ -28,7 +30,10 @@ __all__ = [
     "AssetRecording",
     "Calibration",
     "ChannelFit",
+    "Contested",
+    "Curve",
     "Episode",
+    "EvaluationPage",
     "Fit",
     "HeldOut",
     "LossCurve",
@@ -38,6 +43,7 @@ __all__ = [
     "TrainingReport",
     "episodes_of",
     "rate_of_peaks",
+    "render_evaluation",
     "render_replay",
     "render_training",
 ]

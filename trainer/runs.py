@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["flat_run", "longest_run"]
+__all__ = ["flat_run", "longest_run", "runs"]
 
 
 def longest_run(mask: NDArray[np.bool_]) -> tuple[int, int]:
@@ -14,12 +14,21 @@ def longest_run(mask: NDArray[np.bool_]) -> tuple[int, int]:
     Args:
         mask: (rows,).
     """
-    edges = np.flatnonzero(np.diff(np.r_[False, mask, False]))
-    starts, ends = edges[::2], edges[1::2]
+    starts, lasts = runs(mask)
     if not len(starts):
         return 0, 0
-    at = int(np.argmax(ends - starts))
-    return int(ends[at] - starts[at]), int(starts[at])
+    at = int(np.argmax(lasts - starts))
+    return int(lasts[at] - starts[at]) + 1, int(starts[at])
+
+
+def runs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and last index of every stretch of True, in order.
+
+    Args:
+        mask: (rows,).
+    """
+    edges = np.flatnonzero(np.diff(np.r_[False, mask, False])).astype(np.int64)
+    return edges[::2], edges[1::2] - 1
 
 
 def flat_run(values: NDArray[np.float64]) -> tuple[int, int]:

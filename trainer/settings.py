@@ -6,7 +6,18 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["ChannelSettings", "HistorySettings", "ModelSettings", "ScoreSettings", "TrainSettings"]
+from edge_lstm.contracts.manifest import Member
+
+__all__ = [
+    "AlarmSettings",
+    "ChannelSettings",
+    "HistorySettings",
+    "ModelSettings",
+    "PcaSettings",
+    "ScoreSettings",
+    "TrainSettings",
+    "VarSettings",
+]
 
 
 class HistorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,8 +32,9 @@ class HistorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         value_column: Column that holds the value, in a long table.
         asset_column: Column that names the machine; one model, a scaling for each.
         ignore: Columns to leave out: labels, operator notes.
-        constant: Channels that never change: an ``error``, or ``drop`` them; ``auto`` drops
-            them from tables of 12 channels or more.
+        constant: Channels that never change: an ``error``, ``drop`` them, or ``keep`` them, so
+            that any change counts against the machine; ``auto`` keeps them in tables of 12
+            channels or more, and is an error in others.
         mixed_time_zones: ``error``, or ``convert`` everything to UTC.
         gap_factor: Silence longer than this many periods breaks a segment, and on the
             device starts the state anew.
@@ -36,7 +48,7 @@ class HistorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     value_column: str | None = None
     asset_column: str | None = None
     ignore: tuple[str, ...] = ()
-    constant: Literal["auto", "error", "drop"] = "auto"
+    constant: Literal["auto", "error", "drop", "keep"] = "auto"
     mixed_time_zones: Literal["error", "convert"] = "error"
     gap_factor: float = 10.0
 
@@ -57,12 +69,20 @@ class ChannelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Size and training of the model.
+    """Kind, size and training of the model.
 
     Attributes:
+        cell: Kind of recurrent cell: ``lstm``, ``gru``, ``peephole`` (LSTM whose gates see the
+            cell) or ``cifg`` (LSTM with coupled input and forget gate).
+        mode: What the model says: the reconstruction of a reading, the forecast of the next
+            one, or ``both``.
         units: Width of hidden and cell.
         layers: Recurrent layers.
         code: Width of the bottleneck; null is a third of the channels, at least 2.
+        lags: Readings that the code must rebuild in training, by age in readings, 0 (the
+            newest) first. The device rebuilds the newest alone.
+        attention: Hidden vectors that the heads look back on, the newest included; 0 is none.
+        linear: Whether the forecast also has a linear path straight from the reading.
         updates: Weight updates in all.
         steps: Steps that gradients go back.
         learning_rate: Highest learning rate.
@@ -71,9 +91,14 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         patience: Evaluations without improvement before training stops.
     """
 
+    cell: Literal["lstm", "gru", "peephole", "cifg"] = "lstm"
+    mode: Literal["both", "reconstruction", "forecast"] = "both"
     units: int = 16
     layers: int = 1
     code: int | None = None
+    lags: tuple[int, ...] = (0,)
+    attention: int = 0
+    linear: bool = False
     updates: int = 1500
     steps: int = 32
     learning_rate: float = 4e-3
@@ -82,20 +107,48 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     patience: int = 8
 
 
+class VarSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The vector autoregression.
+
+    Attributes:
+        lags: Ages, in readings, of the past readings it takes.
+        memory: Moving averages of the past that it takes besides: weight of the newest, 0 to 1.
+        ridge: Penalty on the squares of its weights.
+    """
+
+    lags: tuple[int, ...] = (1,)
+    memory: tuple[float, ...] = (0.3, 0.05)
+    ridge: float = 10.0
+
+
+class PcaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The principal components.
+
+    Attributes:
+        share: Share of the variance that the components keep, 0 to 1.
+    """
+
+    share: float = 0.9
+
+
 class ScoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Smoothing of the score's three parts: weight of the newest frame, 0 to 1.
+    """Smoothing of the score's parts: weight of the newest frame, 0 to 1.
 
     Attributes:
         reconstruction_alpha: Squares of what the code could not rebuild.
         forecast_alpha: Squares of what the last reading did not announce.
-        level_pre_alpha: Distance of a channel from its centre, before squaring.
+        level_pre_alpha: Distance of a channel from its centre, before squaring (EWMA).
         level_alpha: Squares of that distance.
+        pca_alpha: Squares of what the principal components leave and of what they say.
+        var_alpha: Squares of what the autoregression did not announce.
     """
 
     reconstruction_alpha: float = 0.3
     forecast_alpha: float = 0.1
     level_pre_alpha: float = 0.1
     level_alpha: float = 0.3
+    pca_alpha: float = 0.3
+    var_alpha: float = 0.1
 
 
 class AlarmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -115,7 +168,7 @@ class AlarmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     budget_per_month: float = 2.0
     close_ratio: float = 0.8
     open_after: int = 2
-    close_after: int = 10
+    close_after: int = 20
     refractory: int = 0
     warm_up: int = 32
     hold_frames: int = 5
@@ -130,10 +183,14 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         version: Version of the model.
         seed: Same seed, same machine: same bundle.
         validation: Share of each segment that stops the training.
-        held_out: Share of each segment, its end, that calibrates and judges.
+        held_out: Share of each segment, its end, that judges.
+        members: What the bundle scores with: ``lstm``, ``ewma``, ``pca`` and ``var``, any of
+            them; ``auto`` keeps what the contest says helps.
         history: How to read the files.
         channels: Facts of channels by name.
-        model: Size and training of the model.
+        model: Kind, size and training of the network.
+        var: The vector autoregression.
+        pca: The principal components.
         score: Smoothing of the score.
         alarm: What the user says of alarms.
     """
@@ -143,8 +200,11 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     seed: int = 0
     validation: float = 0.1
     held_out: float = 0.2
+    members: tuple[Member, ...] | Literal["auto"] = ("lstm", "var")
     history: HistorySettings = HistorySettings()
     channels: dict[str, ChannelSettings] = {}
     model: ModelSettings = ModelSettings()
+    var: VarSettings = VarSettings()
+    pca: PcaSettings = PcaSettings()
     score: ScoreSettings = ScoreSettings()
     alarm: AlarmSettings = AlarmSettings()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,11 @@ class Trace:
     skip: NDArray[np.bool_]
     scored: NDArray[np.bool_]
 
+    def only(self, heads: Sequence[int]) -> Trace:
+        """The same rows with some of the heads."""
+        chosen = list(heads)
+        return replace(self, expected=self.expected[:, chosen], skip=self.skip[:, chosen])
+
     def rows_from(self, row: int) -> slice:
         """The trace's rows from a row of the segment on."""
         return slice(max(0, row - self.start), None)
@@ -56,6 +61,7 @@ class Trace:
 def trace(
     manifest: Manifest,
     backend: Backend,
+    weights: Mapping[str, Floats],
     parts: Sequence[Part],
     *,
     most: int,
@@ -65,7 +71,8 @@ def trace(
 
     Args:
         manifest: Scaling, tensors and heads (statistics are not used).
-        backend: What runs the model.
+        backend: What runs the network.
+        weights: Arrays of the linear members.
         parts: The segments.
         most: Most rows in all; of longer histories the start of each segment is left out.
         progress: Told how many rows were done.
@@ -73,7 +80,7 @@ def trace(
     keep = min(1.0, most / max(1, sum(len(part.values) for part in parts)))
     default, named = normalizers(manifest.scaling, manifest.assets, clip=manifest.scoring.clip)
     scored = scored_channels(manifest.channels)
-    stepper, scorer = Stepper(manifest, backend), Scorer(manifest.scoring, scored)
+    stepper, scorer = Stepper(manifest, backend, weights), Scorer(manifest.scoring, scored)
     table = StreamTable(manifest)
     table.add(_ASSET)
     traces = []
@@ -82,7 +89,10 @@ def trace(
         z = named.get(part.asset, default).forward(part.values[start:])
         table.reset(_ASSET)
         states, forecast = table.states(_ASSET), table.view("forecast", _ASSET)
-        expected = np.stack([scorer.expectation(stepper.step(row, states), row, forecast) for row in z])
+        memory = table.view("linear", _ASSET)
+        expected = np.stack(
+            [scorer.expectation(stepper.step(row, states, memory), row, forecast) for row in z]
+        )
         skip = ~part.seen[start:, None] | part.paused[start:, None, None] | scorer.silent(first=False)
         skip[0] |= scorer.silent(first=True)
         traces.append(Trace(part, start, z, expected, skip, scored))

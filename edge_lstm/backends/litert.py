@@ -21,18 +21,19 @@ _RUNTIMES = (("ai_edge_litert.interpreter", "litert"), ("tflite_runtime.interpre
 
 
 class LiteRtBackend:
-    """One step of a bundle's model, one stream at a time, on the CPU.
+    """One step of a bundle's model on the CPU, for one stream or for a batch of them.
 
     Args:
         bundle: A verified bundle.
         model: Which member holds the model.
+        batch: Streams in a step; null is one, whose arrays have no batch dimension.
 
     Raises:
         BackendError: No interpreter is installed, or it refuses the model.
         BundleError: The model's tensors are not those of the manifest.
     """
 
-    def __init__(self, bundle: Bundle, *, model: str = MODEL) -> None:
+    def __init__(self, bundle: Bundle, *, model: str = MODEL, batch: int | None = None) -> None:
         factory, self.name = _interpreter_class()
         manifest = bundle.manifest
         try:
@@ -51,18 +52,30 @@ class LiteRtBackend:
         index_out = {t.name: _index(bundle, found_out, t) for t in manifest.outputs}
         self._frame = index_in[manifest.input]
         self._states = [(index_in[a.name], index_out[b.name]) for a, b in state_tensors(manifest)]
-        self._heads = {head.output: index_out[head.output] for head in manifest.scoring.heads if head.output}
+        heads = (head.output for head in manifest.scoring.heads)
+        self._heads = {output: index_out[output] for output in heads if output in index_out}
+        self._pick = slice(None) if batch is not None else 0
+        if batch is not None:
+            self._resize(batch, [(t.shape[-1], index_in[t.name]) for t in manifest.inputs])
+
+    def _resize(self, batch: int, inputs: Sequence[tuple[int, int]]) -> None:
+        for width, index in inputs:
+            self._interpreter.resize_tensor_input(index, [batch, width])
+        self._interpreter.allocate_tensors()
 
     def step(self, frame: TensorArray, state: Sequence[TensorArray]) -> Mapping[str, TensorArray]:
-        """Advance one stream by one frame; see `edge_lstm.core.backend.Backend.step`."""
-        interpreter = self._interpreter
-        interpreter.set_tensor(self._frame, frame[None])
+        """Advance by one frame; see `edge_lstm.core.backend.Backend.step`.
+
+        With a batch, every array has it as its first dimension.
+        """
+        interpreter, pick = self._interpreter, self._pick
+        interpreter.set_tensor(self._frame, np.atleast_2d(frame))
         for (index, _), array in zip(self._states, state, strict=True):
-            interpreter.set_tensor(index, array[None])
+            interpreter.set_tensor(index, np.atleast_2d(array))
         interpreter.invoke()
         for (_, index), array in zip(self._states, state, strict=True):
-            array[:] = interpreter.get_tensor(index)[0]
-        return {name: interpreter.get_tensor(index)[0] for name, index in self._heads.items()}
+            array[:] = interpreter.get_tensor(index)[pick]
+        return {name: interpreter.get_tensor(index)[pick] for name, index in self._heads.items()}
 
 
 def _interpreter_class() -> tuple[Any, str]:

@@ -49,8 +49,8 @@ def _facts(bundle: Bundle) -> list[str]:
         f"period      {grid.period_s:g} s; silence over {grid.gap_after_s:g} s starts the state anew",
         f"warm-up     {grid.warm_up} frames",
         (
-            f"model       {len(bundle.read('model.int8.tflite'))} bytes, {len(manifest.layers)} layer(s), "
-            f"{state} state numbers a stream"
+            f"model       {len(bundle.read('model.int8.tflite'))} bytes, {len(manifest.states)} state(s), "
+            f"{state} numbers a stream"
         ),
         f"heads       {', '.join(head.kind for head in manifest.scoring.heads)}",
         (

@@ -12,17 +12,33 @@ import msgspec
 
 __all__ = [
     "FORMAT",
+    "MEMBER",
     "AssetScaling",
     "Channel",
     "FileEntry",
     "Grid",
     "Head",
-    "Layer",
+    "Kind",
     "Manifest",
+    "Member",
     "Scoring",
+    "State",
     "Tensor",
     "Threshold",
 ]
+
+Kind = Literal["reconstruction", "forecast", "level", "pca_q", "pca_t2", "var"]
+Member = Literal["lstm", "ewma", "pca", "var"]
+
+MEMBER: dict[Kind, Member] = {
+    "reconstruction": "lstm",
+    "forecast": "lstm",
+    "level": "ewma",
+    "pca_q": "pca",
+    "pca_t2": "pca",
+    "var": "var",
+}
+"""Which member of a bundle a head belongs to."""
 
 FORMAT = 1
 """The manifest format this runtime writes, and the newest it reads."""
@@ -53,13 +69,16 @@ class Tensor(msgspec.Struct, frozen=True):
     zero_point: int
 
 
-class Layer(msgspec.Struct, frozen=True):
-    """Names of one recurrent layer's state tensors, input beside output."""
+class State(msgspec.Struct, frozen=True):
+    """One vector that is carried from step to step: the names of its two tensors.
 
-    hidden_in: str
-    hidden_out: str
-    cell_in: str
-    cell_out: str
+    Attributes:
+        input: Takes the state before the step.
+        output: Gives the state after it, with the same shape, scale and zero point.
+    """
+
+    input: str
+    output: str
 
 
 class Channel(msgspec.Struct, frozen=True):
@@ -104,39 +123,53 @@ class Grid(msgspec.Struct, frozen=True):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """One way in which the model is asked to know the machine.
+    """One way in which a member of the bundle knows the machine.
 
     Attributes:
-        kind: ``reconstruction``: the output says this frame, in model units.
-            ``forecast``: the output says the change to the next frame, in model units.
-            ``level``: no output; the channel's centre is what is expected.
-        output: Name of the output tensor, empty for ``level``.
+        kind: What is expected of a frame, in model units.
+            ``reconstruction``: the network's output says this frame.
+            ``forecast``: the network's output says the change to the next frame.
+            ``level``: the channel's centre.
+            ``pca_q``: the frame's projection on the principal components.
+            ``pca_t2``: no expectation to show; the residual is the frame in whitened components.
+            ``var``: a linear map of the frames before.
+        output: Name of the network's output tensor, or of the array in ``members.npz`` for
+            ``pca_q``, ``pca_t2`` and ``var``; empty for ``level``.
         pre_alpha: Weight of the newest residual in the smoothing before squaring, 0 to 1;
             1 is none. It brings small but lasting deviations out of the noise.
         alpha: Weight of the newest square in the smoothing after squaring, 0 to 1.
-        mean: Mean of the smoothed residual a channel on held-out normal data, model units.
+        mean: Mean of the smoothed residual a channel on normal data, model units.
         std: Standard deviation of it a channel, floor included, model units.
-        scale: 99 % quantile of this head's smoothed score on held-out normal data.
+        scale: 95 % quantile of this head's smoothed score on normal data.
+        lags: Ages, in frames, of the readings that a linear map takes; 0 is this frame.
+        memory: Weights of the newest frame in the moving averages of the past that a linear
+            map takes besides, 0 to 1.
     """
 
-    kind: Literal["reconstruction", "forecast", "level"]
+    kind: Kind
     output: str
     pre_alpha: float
     alpha: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
     scale: float
+    lags: tuple[int, ...] = ()
+    memory: tuple[float, ...] = ()
 
 
 class Scoring(msgspec.Struct, frozen=True):
     """From residuals to one score.
 
     Attributes:
-        clip: Model units are clipped to +-clip before the model and the residual.
-        heads: The heads that are scored; the score is the mean of log1p(head / head.scale).
+        clip: Model units are clipped to +-clip before the members and the residual.
+        cap: Greatest standardised square of one channel: one wild reading must not mute the
+            rest for hours.
+        heads: The heads that are scored. The score is the mean over members of the mean over
+            their heads of log1p(head / head.scale).
     """
 
     clip: float
+    cap: float
     heads: tuple[Head, ...]
 
 
@@ -176,10 +209,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         created: RFC 3339. A fact of the build's inputs, not of the clock: see the
             ADR on reproducible bundles.
         files: Every other member of the bundle.
-        inputs: Model inputs by name.
+        inputs: Model inputs by name; none in a bundle without a network.
         outputs: Model outputs by name.
-        input: Name of the input tensor that takes the frame.
-        layers: The recurrent layers' state tensors.
+        input: Name of the input tensor that takes the frame; empty without a network.
+        states: What is carried from step to step: first layer first, hidden before cell.
         channels: Channels in model order.
         scaling: Scaling for an asset that is not in ``assets``.
         assets: Scaling of each asset seen in training.
@@ -202,7 +235,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     input: str
-    layers: tuple[Layer, ...]
+    states: tuple[State, ...]
     channels: tuple[Channel, ...]
     scaling: AssetScaling
     assets: dict[str, AssetScaling]

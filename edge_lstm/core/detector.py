@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_lstm.contracts.alarm import AlarmOverrides
 from edge_lstm.contracts.alert import Alert, AlertModel
@@ -61,7 +62,8 @@ class Detector:
 
     Args:
         manifest: The bundle's facts.
-        backend: What runs the model.
+        backend: What runs the network.
+        weights: Arrays of the linear members, where the bundle has such.
         sha256: Digest of the bundle file, said in alerts and held against snapshots.
         node: The device, said in alerts.
         alarm: What the site says over the bundle's calibrated numbers.
@@ -73,13 +75,14 @@ class Detector:
         ConfigError: The site's rule ``score_when`` does not fit the model.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts and wishes of one detector
         self,
         manifest: Manifest,
         backend: Backend,
         *,
         sha256: str,
         node: str,
+        weights: Mapping[str, NDArray[np.float64]] | None = None,
         alarm: AlarmOverrides | None = None,
         commission: CommissionConfig | None = None,
         max_assets: int = 1000,
@@ -93,7 +96,7 @@ class Detector:
         self._scaling, self._scalings = normalizers(manifest.scaling, manifest.assets, clip=self._clip)
         self._aligner = Aligner(manifest.channels, manifest.grid, centre=manifest.scaling.centre)
         self._gate = QualityGate(manifest.channels, hold_frames=manifest.grid.hold_frames)
-        self._stepper = Stepper(manifest, backend)
+        self._stepper = Stepper(manifest, backend, weights or {})
         self._scorer = Scorer(manifest.scoring, scored_channels(manifest.channels))
         self._score_when = ScoreWhen(manifest, alarm)
         self._rule = AlarmRule(manifest.threshold, alarm)
@@ -241,7 +244,7 @@ class Detector:
         scaling = self._scalings.get(asset, self._scaling)
         smoothed = self._table.view("smoothed", asset)  # (heads, channels)
         z = scaling.forward(frame.values)  # (channels,)
-        said = self._stepper.step(z, self._table.states(asset))
+        said = self._stepper.step(z, self._table.states(asset), self._table.view("linear", asset))
         expected = self._scorer.expectation(said, z, self._table.view("forecast", asset))
         paused = not self._score_when.holds(frame)
         skip = self._scorer.silent(first=first) | np.asarray(frame.masked) | paused
@@ -255,7 +258,7 @@ class Detector:
         status = StreamStatus.PAUSED if paused else status
         loudest = self._scorer.most_surprised(residual, skip=skip)
         shown = scaling.backward(np.take_along_axis(expected, loudest[None], axis=0)[0])
-        rebuilt = scaling.backward(said[self._scorer.reconstruction])
+        rebuilt = scaling.backward(expected[self._scorer.primary])
         score = Score(
             asset,
             frame.tick,

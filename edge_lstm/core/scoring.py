@@ -1,9 +1,9 @@
 """Residual to score: standardise, smooth, fuse.
 
 Each head's residual is exponentially smoothed (EWMA, Roberts 1959), standardised channel by
-channel with statistics of held-out normal data, squared and smoothed again. A head's score
-is the mean over channels; the frame's score is the mean over heads of
-log1p(head / head's own 99 % quantile), which puts heads of different size on one scale.
+channel with statistics of normal data, squared, capped and smoothed again. A head's score is
+the mean over channels; log1p(head / head's own 95 % quantile) puts heads of different size
+on one scale, and the frame's score is the mean over members of the mean over their heads.
 The same code runs in the trainer and on the device.
 """
 
@@ -12,13 +12,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm.contracts.manifest import Scoring
+from edge_lstm.contracts.manifest import MEMBER, Kind, Scoring
 
 __all__ = ["Scorer"]
 
 Floats = NDArray[np.float64]
-SMOOTHED_LIMIT = 1e6
-"""A smoothed square cannot exceed this: one wild reading must not mute the rest for hours."""
+_ERRORS_OF: tuple[Kind, ...] = ("reconstruction", "pca_q", "var", "forecast", "level")
+"""Whose expectation the errors a channel are taken from: the first of these that there is."""
 
 
 class Scorer:
@@ -32,9 +32,14 @@ class Scorer:
 
     def __init__(self, scoring: Scoring, scored: NDArray[np.bool_] | None = None) -> None:
         self.heads = scoring.heads
-        self._forecast = np.array([head.kind == "forecast" for head in scoring.heads])
         kinds = [head.kind for head in scoring.heads]
-        self.reconstruction = kinds.index("reconstruction") if "reconstruction" in kinds else 0
+        self.primary = min(range(len(kinds)), key=lambda i: _rank(kinds[i]))
+        self._cap = scoring.cap
+        self._forecast = np.array([kind == "forecast" for kind in kinds])
+        self._shown = np.array([[kind != "pca_t2"] for kind in kinds])  # (heads, 1)
+        members = [MEMBER[kind] for kind in kinds]
+        shares = [1 / members.count(member) / len(set(members)) for member in members]
+        self._share = np.array(shares)  # (heads,), sum 1
         self._pre_alpha = np.array([[head.pre_alpha] for head in scoring.heads])  # (heads, 1)
         self._alpha = np.array([[head.alpha] for head in scoring.heads])  # (heads, 1)
         self._mean = np.array([head.mean for head in scoring.heads])  # (heads, channels)
@@ -65,7 +70,7 @@ class Scorer:
             skip: True where this frame says nothing, (heads, channels).
         """
         bias += np.where(skip, 0.0, self._pre_alpha * (residual - bias))
-        square = np.minimum(np.square((bias - self._mean) / self._std), SMOOTHED_LIMIT)
+        square = np.minimum(np.square((bias - self._mean) / self._std), self._cap)
         smoothed += np.where(skip, 0.0, self._alpha * (square - smoothed))
 
     def most_surprised(self, residual: Floats, *, skip: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -79,17 +84,20 @@ class Scorer:
             skip: True where this frame says nothing, (heads, channels).
         """
         surprise = np.abs(residual - self._mean) / self._std
-        heads: NDArray[np.intp] = np.where(skip, -1.0, surprise).argmax(axis=0)
+        heads: NDArray[np.intp] = np.where(skip | ~self._shown, -1.0, surprise).argmax(axis=0)
         return heads
+
+    def levels(self, smoothed: Floats) -> Floats:
+        """Each head's part of the score, (..., heads), from smoothed squares (..., heads, channels)."""
+        parts: Floats = np.log1p(self.mean(smoothed) / self._scale) * self._share
+        return parts
 
     def fuse(self, smoothed: Floats) -> tuple[float, Floats]:
         """The score, and each head's and channel's part of it, (heads, channels), sum = score."""
         smoothed = np.where(self._scored, smoothed, 0.0)
-        levels = np.log1p(self.mean(smoothed) / self._scale)  # (heads,)
-        score = float(levels.mean())
+        levels = self.levels(smoothed)
         total = smoothed.sum(axis=1, keepdims=True)
-        parts = smoothed / np.where(total > 0, total, 1.0) * (levels[:, None] / len(levels))
-        return score, parts
+        return float(levels.sum()), smoothed / np.where(total > 0, total, 1.0) * levels[:, None]
 
     def mean(self, smoothed: Floats) -> Floats:
         """Mean over the scored channels; (..., channels) to (...)."""
@@ -103,3 +111,7 @@ class Scorer:
             (heads, channels).
         """
         return (self._forecast & first)[:, None] | ~self._scored
+
+
+def _rank(kind: Kind) -> int:
+    return _ERRORS_OF.index(kind) if kind in _ERRORS_OF else len(_ERRORS_OF)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from edge_lstm.contracts.manifest import Manifest
 from edge_lstm.core.backend import TensorArray
+from edge_lstm.core.linear import depth, memory_alphas
 from edge_lstm.core.quantize import zero
 from edge_lstm.core.stepper import state_tensors
 from edge_lstm.errors import SnapshotError
@@ -19,7 +20,7 @@ _SMOOTHED_START = 1.0
 
 
 class StreamTable:
-    """Arrays of hidden, cell, forecasts and smoothing; the first axis is the stream.
+    """Arrays of network states, linear memories, forecasts and smoothing; the first axis is the stream.
 
     Args:
         manifest: The bundle's facts: names, widths and zero points of the states.
@@ -34,6 +35,9 @@ class StreamTable:
             for tensor in self._states
         }
         self._arrays["forecast"] = np.zeros((capacity, heads, channels))
+        scored = manifest.scoring.heads
+        rows = depth(scored) + len(memory_alphas(scored))
+        self._arrays["linear"] = np.full((capacity, rows, channels), np.nan)
         usual = np.array([head.mean for head in manifest.scoring.heads])
         self._arrays["bias"] = np.repeat(usual[None], capacity, axis=0)
         self._arrays["smoothed"] = np.full((capacity, heads, channels), _SMOOTHED_START)
@@ -58,13 +62,17 @@ class StreamTable:
         for name, array in self._arrays.items():
             array[self._rows[asset]] = self._fresh[name]
 
+    def fresh(self, name: str) -> NDArray[np.float64]:
+        """A copy of one array of a stream that has seen nothing."""
+        return np.array(self._fresh[name], np.float64)
+
     def states(self, asset: str) -> list[TensorArray]:
         """Views of hidden and cell, in the order of `state_tensors`, each (units,)."""
         row = self._rows[asset]
         return [self._arrays[tensor.name][row] for tensor in self._states]
 
     def view(self, name: str, asset: str) -> NDArray[np.float64]:
-        """View of ``forecast``, ``bias`` or ``smoothed``, (heads, channels)."""
+        """``forecast``, ``bias``, ``smoothed`` (heads, channels); ``linear`` (rows, channels)."""
         view: NDArray[np.float64] = self._arrays[name][self._rows[asset]]
         return view
 

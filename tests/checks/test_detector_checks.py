@@ -36,7 +36,12 @@ def make(request: pytest.FixtureRequest) -> Make:
         )
     bundle = open_bundle(request.getfixturevalue("tiny_bundle"))
     return lambda **options: Detector(
-        bundle.manifest, load_backend(bundle), sha256=bundle.sha256, node="n", **options
+        bundle.manifest,
+        load_backend(bundle),
+        sha256=bundle.sha256,
+        node="n",
+        weights=bundle.weights(),
+        **options,
     )
 
 

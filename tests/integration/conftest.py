@@ -321,10 +321,14 @@ def judge(tiny_bundle: Path) -> Judge:
         **alarm: Any,  # noqa: ANN401 - any field of the overrides
     ) -> list[Event]:
         overrides = AlarmOverrides(**alarm)
-        manifest = msgspec.structs.replace(
-            bundle.manifest, assets={**bundle.manifest.assets, **(assets or {})}
+        detector = Detector(
+            msgspec.structs.replace(bundle.manifest, assets={**bundle.manifest.assets, **(assets or {})}),
+            backend,
+            sha256=bundle.sha256,
+            node=node,
+            weights=bundle.weights(),
+            alarm=overrides,
         )
-        detector = Detector(manifest, backend, sha256=bundle.sha256, node=node, alarm=overrides)
         readings = (
             Reading(asset, parse_time(row["time"]), {k: v for k, v in row.items() if k != "time"})
             for row in rows

@@ -154,6 +154,49 @@ def test_assets_of_a_parquet_file_have_their_own_scaling(tmp_path: Path, tiny_hi
     assert scalings["pump-2"].scale == pytest.approx([2 * s for s in scalings["pump-1"].scale], rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("model", "options", "states", "heads"),
+    [
+        (
+            "{units: 8}",
+            ("--cell", "gru", "--mode", "forecast", "--layers", "2"),
+            ["hidden_in_0", "hidden_in_1"],
+            ["forecast", "level"],
+        ),
+        (
+            "{cell: peephole, mode: reconstruction, attention: 3, lags: [0, 2]}",
+            ("--units", "8"),
+            ["hidden_in_0", "cell_in_0", "ring_in"],
+            ["reconstruction", "level"],
+        ),
+    ],
+)
+def test_other_kinds_of_model_go_the_whole_way(
+    tmp_path: Path,
+    tiny_history: Path,
+    model: str,
+    options: tuple[str, ...],
+    states: list[str],
+    heads: list[str],
+) -> None:
+    """Trained, packed, proven by the selftest and scored by the replay."""
+    config, out, scores = (tmp_path / name for name in ("train.yaml", "kind.elb", "scores.csv"))
+    config.write_text(f"model: {model}\n", encoding="utf-8")
+    done = edge_lstm(
+        "train", tiny_history, "--out", out, "--config", config, "--updates", "100", "--seed", "1", *options
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"{heads[0]} error of the int8 model" in done.stdout
+
+    manifest = open_bundle(out).manifest
+    assert states == [state.input for state in manifest.states]
+    assert heads == [head.kind for head in manifest.scoring.heads]
+    assert edge_lstm("selftest", out).returncode == 0
+    replayed = edge_lstm("replay", tiny_history, "--bundle", out, "--scores", scores)
+    assert replayed.returncode == 0, replayed.stderr
+    assert pl.read_csv(scores)["score"].n_unique() > 1000
+
+
 def test_bundle_tells_what_it_is(tiny_bundle: Path) -> None:
     """The manifest, the card and the report are in the bundle, with figures for every channel."""
     facts = json.loads(edge_lstm("inspect", tiny_bundle, "--json").stdout)

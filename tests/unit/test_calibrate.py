@@ -79,6 +79,7 @@ def _heads() -> Scoring:
     zeros, ones = (0.0, 0.0), (1.0, 1.0)
     return Scoring(
         8.0,
+        1000.0,
         (Head("forecast", "f", 1.0, 0.5, zeros, ones, 1.0), Head("level", "", 0.5, 0.5, zeros, ones, 1.0)),
     )
 
@@ -89,8 +90,8 @@ def test_paused_rows_set_neither_statistics_nor_threshold() -> None:
 
     assert all(abs(m) < 0.3 for head in paused.heads for m in head.mean)
     assert all(m > 1 for head in usual.heads for m in head.mean)
-    assert [200] == [len(rows) for rows in normal_scores(paused, [_trace(paused=True)], warm_up=10)]
-    assert [*range(100, 200), *range(300, 400)] == counted_rows(_trace(paused=True), 10).tolist()
+    assert [290] == [len(rows) for rows in normal_scores(paused, [_trace(paused=True)], warm_up=10)]
+    assert [*range(10, 200), *range(300, 400)] == counted_rows(_trace(paused=True), 10).tolist()
 
 
 def test_context_channel_has_no_part_in_the_statistics() -> None:

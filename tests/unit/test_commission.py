@@ -246,7 +246,7 @@ def test_quarter_without_values_hides_no_drift() -> None:
     """Where a site allows many missing values, what is there is still judged."""
     x = steady(400)
     x[:100, 0] = np.nan
-    x[250:, 0] += 100
+    x[200:, 0] += 100
     loose = CommissionConfig(readings=400, max_missing=0.5)
 
     assert "a drifts by" in next(unsteady(x, np.ones(2), ["a", "b"], loose))
@@ -278,9 +278,9 @@ def test_context_channel_is_an_input_and_never_scored() -> None:
     manifest = msgspec.structs.replace(fake_manifest(), channels=(Channel("a"), Channel("b", role="context")))
     values = np.zeros((80, 2))
     values[40:, 1] = 50.0
-    events = run(detector(manifest, CommissionConfig(), threshold=1.2), readings(values))
+    events = run(detector(manifest, CommissionConfig(), threshold=0.9), readings(values))
     scores = [e for e in events if isinstance(e, Score)]
-    still = run(detector(manifest, CommissionConfig(), threshold=1.2), readings(values * 0))
+    still = run(detector(manifest, CommissionConfig(), threshold=0.9), readings(values * 0))
 
     assert all(score.shares[1] == 0 for score in scores)
     assert any(score.shares[0] > 0.99 for score in scores)
@@ -386,6 +386,7 @@ def test_replay_commissions_as_the_device(tiny_bundle: Path, tiny_history: Path,
         load_backend(bundle),
         sha256=bundle.sha256,
         node="n",
+        weights=bundle.weights(),
         commission=config,
         replayed=True,
     )

@@ -23,6 +23,8 @@ from trainer.report import (
     AssetRecording,
     Calibration,
     ChannelFit,
+    Contested,
+    Curve,
     Episode,
     Fit,
     HeldOut,
@@ -142,6 +144,14 @@ def make_report(rows: int = 20_000, text: str = "flow") -> TrainingReport:
             fitted=fitted,
         ),
         limits=[text],
+        contest=Contested(
+            sentences=[text],
+            lead=text,
+            head=["candidate", text],
+            rows=[[text, "80 %"], ["ewma", "-"]],
+            shares=[0.8, 0.0],
+            curves=[Curve(text, [1.0, 2.0, 8.0], [0.1, 0.5, 1.0]), Curve("PCA", [1.0, 8.0], [0.0, 0.25])],
+        ),
     )
 
 

@@ -34,8 +34,8 @@ def pack_floats(values: Floats) -> Packed:
     low, high = float(known.min()), float(known.max())
     if low == high and len(known) == len(exact):
         return {"value": low}
-    offset = low + (high - low) / 2
-    if high - low > 1e-3 * abs(offset):
+    offset = low / 2 + high / 2
+    if high / 2 - low / 2 > 0.5e-3 * abs(offset):  # halves: the whole may be beyond the largest float
         offset = 0.0
     small = np.clip(exact - offset, -_F32_MAX, _F32_MAX).astype("<f4")
     return {"offset": offset, "data": _text(small)}

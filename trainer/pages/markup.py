@@ -7,7 +7,21 @@ import math
 
 from edge_lstm.times import NS, format_time
 
-__all__ = ["DASH", "MINUS", "TIMES", "Markup", "clock", "duration", "figure", "join", "tag", "when"]
+__all__ = [
+    "DASH",
+    "MINUS",
+    "TIMES",
+    "Markup",
+    "clock",
+    "duration",
+    "figure",
+    "join",
+    "legend",
+    "scroll",
+    "section",
+    "tag",
+    "when",
+]
 
 DASH = "\N{EN DASH}"
 """Stands where there is no number."""
@@ -46,6 +60,22 @@ def tag(name: str, *children: str, **attributes: str | float | None) -> Markup:
 def join(*parts: str) -> Markup:
     """Put parts one after the other; text is escaped."""
     return Markup("".join(part if isinstance(part, Markup) else html.escape(part) for part in parts))
+
+
+def section(title: str, *parts: str, lead: str = "") -> Markup:
+    """A heading, a sentence and what follows."""
+    return tag("section", tag("h2", title), tag("p", lead, class_="quiet") if lead else Markup(), *parts)
+
+
+def scroll(*parts: str, label: str) -> Markup:
+    """A table of these parts that scrolls where it does not fit."""
+    return tag("div", tag("table", *parts), class_="scroll", tabindex=0, role="region", aria_label=label)
+
+
+def legend(*entries: tuple[str, str]) -> Markup:
+    """Kinds of line with their names."""
+    keys = [tag("span", tag("i", class_=f"key {kind}"), text) for kind, text in entries]
+    return tag("p", *keys, class_="legend")
 
 
 def figure(value: float) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edge_lstm.contracts.alert import Alert, Contributor
 from edge_lstm.contracts.manifest import Channel
 from edge_lstm.times import parse_time
+from trainer.pages.contested import Contested
 
 __all__ = [
     "AssetRecording",
@@ -242,6 +243,7 @@ class TrainingReport:
         parity: int8 against float.
         calibration: How the threshold came about.
         limits: What the model cannot do, a sentence each.
+        contest: The LSTM against simpler detectors.
     """
 
     title: str
@@ -254,6 +256,7 @@ class TrainingReport:
     parity: Parity | None = None
     calibration: Calibration | None = None
     limits: Sequence[str] = ()
+    contest: Contested | None = None
 
 
 def episodes_of(alerts: Iterable[Alert]) -> dict[str, tuple[Episode, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +15,33 @@ from trainer.pages.embed import Packed, pack_floats, pack_runs, pack_times
 from trainer.pages.markup import TIMES, Markup, clock, duration, figure, join, tag, when
 from trainer.pages.records import AssetRecording, Episode, Recording
 
-__all__ = ["MAX_LISTED", "MAX_VALUES", "render_replay"]
+__all__ = [
+    "MAX_LISTED",
+    "MAX_VALUES",
+    "SCRIPTS",
+    "curves",
+    "episode_table",
+    "fact_list",
+    "pack_asset",
+    "render_replay",
+    "thinning_note",
+]
 
 MAX_VALUES = 4_000_000
 """Numbers embedded at most: 235,000 rows of 8 channels, a page of 21 MB."""
 MAX_LISTED = 500
 """Episodes listed at most; all of them are drawn."""
 
-_SCRIPTS = ("replay-data.js", "replay-time.js", "replay-plot.js", "replay-view.js", "replay.js")
+SCRIPTS = ("replay-data.js", "replay-time.js", "replay-plot.js", "replay-view.js", "replay.js")
 _LEVELS = ("warning", "minor", "major", "critical")
 _NAMED = 3
+_LEGEND = {
+    "actual": "reading",
+    "expected": "reconstruction",
+    "threshold": "threshold",
+    "episode": "episode",
+    "warm": "warm-up, no alert can open",
+}
 
 
 def render_replay(recording: Recording, *, max_values: int = MAX_VALUES) -> str:
@@ -38,28 +55,36 @@ def render_replay(recording: Recording, *, max_values: int = MAX_VALUES) -> str:
     per_row = 2 * len(recording.channels) + 1
     total = sum(len(one.time_ns) for one in recording.assets)
     share = min(1.0, max_values / max(1, total * per_row))
-    assets = [_asset(one, gap_after_s=recording.gap_after_s, share=share) for one in recording.assets]
+    assets = [pack_asset(one, gap_after_s=recording.gap_after_s, share=share) for one in recording.assets]
     channels = [{"name": one.name, "unit": one.unit} for one in recording.channels]
     body = fill(
         template("replay.html"),
         {
             "title": tag("h1", recording.title),
             "summary": _summary(recording),
-            "facts": _facts(recording),
-            "note": _thinned(total, sum(len(one[1]) for one in assets)),
-            "episodes": _episodes(recording),
+            "facts": fact_list(recording.meta),
+            "curves": curves(_LEGEND),
+            "note": thinning_note(total, sum(len(one[1]) for one in assets)),
+            "episodes": episode_table(recording.assets),
         },
     )
     return document(
         title=recording.title,
         body=body,
         styles=("style.css", "replay.css"),
-        scripts=_SCRIPTS,
+        scripts=SCRIPTS,
         data={"channels": channels, "assets": [packed for packed, _ in assets]},
     )
 
 
-def _asset(
+def curves(legend: Mapping[str, str]) -> Markup:
+    """The part of the page that the scripts draw in; the legend is kind of mark to words."""
+    keys = [tag("span", tag("i", class_=f"key {kind}"), words) for kind, words in legend.items()]
+    gap = tag("span", tag("i", class_="key gap"), "gap", id="gap-key", hidden="")
+    return fill(template("curves.html"), {"legend": tag("div", *keys, gap, class_="legend")})
+
+
+def pack_asset(
     one: AssetRecording, *, gap_after_s: float | None, share: float
 ) -> tuple[Packed, NDArray[np.intp]]:
     """One asset as the script reads it, and the rows that were kept."""
@@ -121,12 +146,14 @@ def _count(number: int, name: str) -> str:
     return f"{number:,} {name}{'' if number == 1 else 's'}"
 
 
-def _facts(recording: Recording) -> Markup:
-    pairs = [tag("div", tag("dt", name), tag("dd", text)) for name, text in recording.meta.items()]
+def fact_list(meta: Mapping[str, str]) -> Markup:
+    """Names and values in a row."""
+    pairs = [tag("div", tag("dt", name), tag("dd", text)) for name, text in meta.items()]
     return tag("dl", *pairs, class_="facts") if pairs else Markup()
 
 
-def _thinned(total: int, kept: int) -> Markup:
+def thinning_note(total: int, kept: int) -> Markup:
+    """Says that rows are left out of the picture; nothing when all are there."""
     if kept == total:
         return Markup()
     text = (
@@ -136,21 +163,21 @@ def _thinned(total: int, kept: int) -> Markup:
     return tag("p", text, class_="note")
 
 
-def _episodes(recording: Recording) -> Markup:
+def episode_table(assets: Sequence[AssetRecording]) -> Markup:
     """The table of episodes; the highest peaks when there are too many."""
     every = [
         (asset, number, episode)
-        for asset, one in enumerate(recording.assets)
+        for asset, one in enumerate(assets)
         for number, episode in enumerate(one.episodes)
     ]
     if not every:
         return tag("p", "No episode: no score stayed above the threshold.", class_="quiet")
     listed = sorted(every, key=lambda row: -row[2].peak)[:MAX_LISTED]
     listed.sort(key=lambda row: (row[2].started_ns, row[0]))
-    named = len(recording.assets) > 1
+    named = len(assets) > 1
     heads = ["No.", *(["Asset"] if named else []), "Started (UTC)", "Lasted", "Severity", "Peak", "Cause"]
     head = tag("thead", tag("tr", *(tag("th", text, scope="col") for text in heads)))
-    rows = [_row(recording.assets[asset], asset, number, one, named=named) for asset, number, one in listed]
+    rows = [_row(assets[asset], asset, number, one, named=named) for asset, number, one in listed]
     table = tag("table", head, tag("tbody", *rows), class_="episodes")
     scroller = tag("div", table, class_="scroll", tabindex=0, role="region", aria_label="Episodes")
     if len(listed) == len(every):

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from trainer.pages.contest import contest_parts
+from trainer.pages.contested import Contested
 from trainer.pages.decimate import envelope
 from trainer.pages.document import document
 from trainer.pages.figures import Axis, bars, chart, dots, line, mark_x, mark_y, steps
-from trainer.pages.markup import DASH, MINUS, Markup, clock, figure, join, tag
+from trainer.pages.markup import DASH, MINUS, Markup, clock, figure, join, legend, scroll, section, tag
 from trainer.pages.records import (
     Calibration,
     ChannelFit,
@@ -34,6 +36,7 @@ def render_training(report: TrainingReport) -> str:
     """What a training found, as one HTML file; the same report gives the same bytes."""
     parts = [
         _list("Limits", report.limits, "limits"),
+        None if report.contest is None else _contest(report.contest),
         _profile(report.profile, report.warnings),
         None if report.loss is None else _loss(report.loss),
         _fits(report.fits),
@@ -51,21 +54,21 @@ def _header(report: TrainingReport) -> Markup:
     return tag("header", over, tag("h1", report.title), tag("dl", *pairs, class_="facts"))
 
 
-def _section(title: str, *parts: str, lead: str = "") -> Markup:
-    return tag("section", tag("h2", title), tag("p", lead, class_="quiet") if lead else Markup(), *parts)
-
-
 def _list(title: str, sentences: Sequence[str], kind: str) -> Markup | None:
     if not sentences:
         return None
-    return _section(title, tag("ul", *(tag("li", one) for one in sentences), class_=kind))
+    return section(title, tag("ul", *(tag("li", one) for one in sentences), class_=kind))
+
+
+def _contest(one: Contested) -> Markup:
+    return section("Contest", *contest_parts(one), lead=one.lead)
 
 
 def _profile(rows: Sequence[Mapping[str, object]], warnings: Sequence[str]) -> Markup | None:
     if not rows and not warnings:
         return None
     found = tag("ul", *(tag("li", one) for one in warnings), class_="warnings") if warnings else Markup()
-    return _section("Data", found, _table(rows) if rows else Markup())
+    return section("Data", found, _table(rows) if rows else Markup())
 
 
 def _table(rows: Sequence[Mapping[str, object]]) -> Markup:
@@ -77,11 +80,7 @@ def _table(rows: Sequence[Mapping[str, object]]) -> Markup:
         tag("tr", *(tag("td", _text(row.get(key)), class_="num" if key in numeric else None) for key in keys))
         for row in rows
     ]
-    return _scroll(tag("thead", tag("tr", *heads)), tag("tbody", *body), label="Data profile")
-
-
-def _scroll(*parts: str, label: str) -> Markup:
-    return tag("div", tag("table", *parts), class_="scroll", tabindex=0, role="region", aria_label=label)
+    return scroll(tag("thead", tag("tr", *heads)), tag("tbody", *body), label="Data profile")
 
 
 def _is_number(value: object) -> bool:
@@ -96,11 +95,6 @@ def _text(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}".replace("-", MINUS)
     return figure(value) if isinstance(value, float) else str(value)
-
-
-def _legend(*entries: tuple[str, str]) -> Markup:
-    keys = [tag("span", tag("i", class_=f"key {kind}"), text) for kind, text in entries]
-    return tag("p", *keys, class_="legend")
 
 
 def _loss(loss: LossCurve) -> Markup:
@@ -118,8 +112,8 @@ def _loss(loss: LossCurve) -> Markup:
     if loss.best is not None:
         kept = f"kept, {figure(float(loss.held_out[loss.best]))}"
         marks.append(mark_x(x, float(loss.steps[loss.best]), kept, "muted"))
-    legend = _legend(("plain", "training part"), ("blue", "later history"))
-    return _section("Loss", legend, chart(x, y, *marks, label="Loss while training"))
+    keys = legend(("plain", "training part"), ("blue", "later history"))
+    return section("Loss", keys, chart(x, y, *marks, label="Loss while training"))
 
 
 def _fits(fits: Sequence[ChannelFit]) -> Markup | None:
@@ -134,12 +128,13 @@ def _fits(fits: Sequence[ChannelFit]) -> Markup | None:
         "tr", tag("th", "Channel", scope="col"), *(tag("th", n, scope="col", class_="num") for n in names)
     )
     rows = [tag("tr", _channel(one), *_fit(one.train), *_fit(one.held_out)) for one in fits]
-    table = _scroll(tag("thead", groups, heads), tag("tbody", *rows), label="Reconstruction a channel")
+    table = scroll(tag("thead", groups, heads), tag("tbody", *rows), label="Errors a channel")
     lead = (
-        "Errors are in the channel's unit, MSE in its square. "
-        "R² is 1 for a perfect reconstruction and 0 for one no better than the mean."
+        "Of the reconstruction, or of the forecast in a model without one; in the channel's unit, "
+        "MSE in its square. "
+        "R² is 1 for a model that is always right and 0 for one no better than the mean."
     )
-    return _section("Reconstruction", table, lead=lead)
+    return section("Errors", table, lead=lead)
 
 
 def _channel(one: ChannelFit) -> Markup:
@@ -165,7 +160,7 @@ def _held_out(held: HeldOut) -> Markup:
         line(x, y, (np.asarray(rows, dtype=float), values), "plain thin"),
         mark_y(y, held.threshold, f"threshold {figure(held.threshold)}", "alarm"),
     ]
-    return _section(
+    return section(
         "Score on rows that were not learned",
         chart(x, y, *marks, label="Score on unlearned rows", kind="wide"),
         lead=_range(held),
@@ -195,7 +190,7 @@ def _calibration(one: Calibration) -> Markup:
         f"Budget: {figure(one.budget_per_month)} false alarms in 30 days. At the level {figure(one.level)}, "
         f"{figure(one.expected_per_month)} are to be expected. {basis}"
     )
-    return _section("Threshold", tag("div", *charts, class_="pair"), lead=lead)
+    return section("Threshold", tag("div", *charts, class_="pair"), lead=lead)
 
 
 def _has_curve(one: Calibration) -> bool:
@@ -227,9 +222,9 @@ def _tail(one: Calibration) -> Markup:
         mark_y(y, one.budget_per_month, f"budget {figure(one.budget_per_month)}", "muted", side="start"),
         mark_x(x, one.level, f"level {figure(one.level)}", "alarm"),
     ]
-    legend = _legend(("plain", "counted"), ("blue", "fitted tail"))
+    keys = legend(("plain", "counted"), ("blue", "fitted tail"))
     drawing = chart(x, y, *marks, label="Alarms a month over the threshold", count=(5, 5))
-    return tag("figure", tag("figcaption", "Alarms at other thresholds"), drawing, legend)
+    return tag("figure", tag("figcaption", "Alarms at other thresholds"), drawing, keys)
 
 
 def _thin(curve: RateCurve) -> tuple[Floats, Floats]:
@@ -241,7 +236,7 @@ def _thin(curve: RateCurve) -> tuple[Floats, Floats]:
 def _parity(parity: Parity) -> Markup:
     rows = [tag("tr", tag("th", name, scope="row", class_="name"), tag("td", figure(value), class_="num"))
             for name, value in parity.figures.items()]  # fmt: skip
-    table = _scroll(tag("tbody", *rows), label="int8 against float") if rows else Markup()
+    table = scroll(tag("tbody", *rows), label="int8 against float") if rows else Markup()
     total = len(parity.float_score)
     chosen = (
         np.unique(np.linspace(0, total - 1, min(_DOTS, total)).astype(int)) if total else np.zeros(0, int)
@@ -254,4 +249,4 @@ def _parity(parity: Parity) -> Markup:
     marks = [line(x, y, (ends, ends), "muted"), dots(x, y, (left[known], up[known]), "blue")]
     drawing = chart(x, y, *marks, label="int8 score over float score", kind="square", count=(5, 5))
     lead = f"Scores of the same {total:,} rows; on the line both models agree."
-    return _section("int8 against float", tag("div", drawing, table, class_="pair"), lead=lead)
+    return section("int8 against float", tag("div", drawing, table, class_="pair"), lead=lead)

@@ -143,6 +143,7 @@ class Track {
     }));
     this.last = rows ? this.times[rows - 1] : 0;
     this.episodes = packed.episodes.map(([from, to]) => ({ from, to: to ?? this.last, open: to === null }));
+    this.labels = (packed.labels ?? []).map(([from, to]) => ({ from, to }));
     this.period = this.typicalStep();
   }
 
@@ -162,6 +163,9 @@ class Track {
     }
     return found;
   }
+
+  /** Whether somebody labelled the time of a row as anomalous. */
+  isLabelled(row) { return this.labels.some(({ from, to }) => from <= this.times[row] && this.times[row] <= to); }
 
   /** Spans of rows with one status, as times. */
   spansOf(name) {

@@ -175,7 +175,7 @@ const hatch = (pen, colour) => {
   return pen.createPattern(tile, "repeat");
 };
 
-/** Ground of a panel: grid, warm-up, gaps and episodes. */
+/** Ground of a panel: grid, warm-up, gaps, episodes, and labels as a strip at the bottom. */
 const drawGround = (pen, frame, height, theme, marks, ticks) => {
   const { columns } = frame;
   const band = (from, to, least = 1) => {
@@ -216,6 +216,11 @@ const drawGround = (pen, frame, height, theme, marks, ticks) => {
     pen.fillStyle = theme.alarm;
     pen.fillRect(Math.round(at.left), 0, 1, height);
     if (!one.open) pen.fillRect(Math.round(at.left + at.width) - 1, 0, 1, height);
+  }
+  pen.fillStyle = theme.expected;
+  for (const span of frame.track.labels) {
+    const at = band(span.from, span.to, 2);
+    if (at) pen.fillRect(at.left, height - 6, at.width, 6);
   }
 };
 
@@ -328,6 +333,11 @@ const drawMap = (canvas, whole, view, theme) => {
     pen.fillRect(left, 0, Math.max(2, whole.at(one.to) - left), height);
   }
   drawLine(pen, whole, track.score, y, { colour: theme.muted, width: 1, area: 1 });
+  pen.fillStyle = theme.expected;
+  for (const span of track.labels) {
+    const start = whole.at(span.from);
+    pen.fillRect(start, height - 4, Math.max(2, whole.at(span.to) - start), 4);
+  }
   const left = whole.x(view.from);
   const right = Math.max(left + 3, whole.x(view.to));
   pen.fillStyle = theme.card;

@@ -211,11 +211,15 @@ class Page {
     const time = fullTime(track.start + track.times[row], track.period % SECOND ? 1 : SECOND);
     const score = track.score.at(row);
     this.scorePanel.output.replaceChildren(
-      make("b", readingText(score, Math.abs(score))), `  threshold ${readingText(track.threshold.at(row), track.threshold.at(row))}, ${track.statusAt(row)}, ${time} UTC`);
+      make("b", readingText(score, Math.abs(score))), `  threshold ${readingText(track.threshold.at(row), track.threshold.at(row))}, ${track.statusAt(row)}${track.isLabelled(row) ? ", labelled" : ""}, ${time} UTC`);
     this.panels.forEach(({ output }, i) => {
       const { actual, expected } = track.channels[i];
       const { low, high } = actual.over(0, track.rows);
       const spread = high - low;
+      if (this.data.residual) {
+        output.replaceChildren(make("b", readingText(actual.at(row), spread)));
+        return;
+      }
       const difference = actual.at(row) - expected.at(row);
       output.replaceChildren(make("b", readingText(actual.at(row), spread)), "  rebuilt ",
         make("span", readingText(expected.at(row), spread), "expected-value"),
