@@ -6,18 +6,19 @@ import difflib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 import msgspec
 
 from edge_lstm.contracts.commission import LEAST_READINGS, MOST_READINGS, CommissionConfig
+from edge_lstm.contracts.manifest import Member
 from edge_lstm.errors import ConfigError, OperatorError
 from edge_lstm.quiet import quiet_stderr
 from trainer.extras import need_extra
-from trainer.model_rules import problems
 from trainer.outputs import refuse_overwriting
 from trainer.settings import TrainSettings
+from trainer.settings_rules import check_settings
 
 if TYPE_CHECKING:
     from edge_lstm.contracts.config import DeviceConfig
@@ -81,6 +82,7 @@ def history_options(function: F) -> F:
 @_option(
     "--budget", type=click.FloatRange(min=0, min_open=True), help="False alarms a month that are acceptable."
 )
+@_option("--members", help="What scores: lstm, ewma, pca, var, any of them with commas; or auto.")
 @_option("--cell", type=click.Choice(["lstm", "gru", "peephole", "cifg"]), help="Kind of recurrent cell.")
 @_option(
     "--mode",
@@ -173,61 +175,22 @@ def _settings(config: Path | None, options: dict[str, Any]) -> TrainSettings:
         over = {name: given[name] for name in names if name in given}
         if over:
             top[section] = msgspec.structs.replace(getattr(settings, section), **over)
+    if "members" in given:
+        said = [member.strip() for member in given["members"].split(",")]
+        wrong = [member for member in said if member not in get_args(Member)]
+        if said != ["auto"] and wrong:
+            raise ConfigError(
+                "there is no such member",
+                key="--members",
+                expected=f"auto, {', '.join(get_args(Member))}",
+                got=wrong[0],
+            )
+        top["members"] = "auto" if said == ["auto"] else tuple(said)
     if "budget" in given:
         top["alarm"] = msgspec.structs.replace(settings.alarm, budget_per_month=given["budget"])
     settings = msgspec.structs.replace(settings, **top)
-    _check(settings, config)
+    check_settings(settings, config)
     return settings
-
-
-def _check(settings: TrainSettings, config: Path | None) -> None:
-    model, alarm = settings.model, settings.alarm
-    for where, value, low, high in (
-        ("seed", settings.seed, 0, 2**32 - 1),
-        ("held_out", settings.held_out, 0.05, 0.5),
-        ("validation", settings.validation, 0.02, 0.3),
-        ("history.gap_factor", settings.history.gap_factor, 1.5, 1e6),
-        ("model.units", model.units, 1, 512),
-        ("model.layers", model.layers, 1, 4),
-        ("model.code", 1 if model.code is None else model.code, 1, 512),
-        ("model.updates", model.updates, 1, 1e6),
-        ("model.steps", model.steps, 2, 1000),
-        ("model.learning_rate", model.learning_rate, 1e-9, 1.0),
-        ("model.dropout", model.dropout, 0.0, 0.9),
-        ("model.clip_norm", model.clip_norm, 1e-6, 1e6),
-        ("model.patience", model.patience, 1, 1e6),
-        ("alarm.budget_per_month", alarm.budget_per_month, 1e-6, 1e6),
-        ("alarm.close_ratio", alarm.close_ratio, 0.1, 1.0),
-        ("alarm.open_after", alarm.open_after, 1, 1e6),
-        ("alarm.close_after", alarm.close_after, 1, 1e6),
-        ("alarm.refractory", alarm.refractory, 0, 1e6),
-        ("alarm.warm_up", alarm.warm_up, 0, 1e6),
-        ("alarm.hold_frames", alarm.hold_frames, 0, 1e6),
-        *(
-            (f"score.{name}", getattr(settings.score, name), 1e-4, 1.0)
-            for name in settings.score.__struct_fields__
-        ),
-    ):
-        if not low <= value <= high:
-            raise ConfigError(
-                "value is out of range",
-                path=config,
-                key=where,
-                expected=f"{low:g} to {high:g}",
-                got=f"{value:g}",
-            )
-    for key, expected, got in problems(model):
-        raise ConfigError("the model cannot be so", path=config, key=key, expected=expected, got=got)
-    for name, channel in settings.channels.items():
-        low_end, high_end = channel.valid
-        if low_end is not None and high_end is not None and not low_end < high_end:
-            raise ConfigError(
-                "valid range is empty",
-                path=config,
-                key=f"channels.{name}.valid",
-                expected="[lowest, highest]",
-                got=f"[{low_end:g}, {high_end:g}]",
-            )
 
 
 def _check_out(out: Path, name: str) -> None:

@@ -473,16 +473,17 @@ def test_labels_are_pointed_out(tmp_path: Path) -> None:
     assert any("'Anomaly' looks like a label" in one and "--ignore Anomaly" in one for one in notices)
 
 
-def test_dead_tags_of_a_wide_export_are_dropped_with_a_notice(tmp_path: Path) -> None:
-    """From twelve channels on, constant and empty ones are expected."""
+def test_constant_tags_of_a_wide_export_are_watched_and_empty_ones_dropped(tmp_path: Path) -> None:
+    """From twelve channels on, constant and empty ones are expected; what moves later is a sign."""
     head = ",".join(["time", *(f"c{i}" for i in range(12))])
     content = table(head, lambda i: ",".join([stamp(i), "5", "", *(f"{flow(i + c)}" for c in range(10))]))
 
     history = read_history([written(tmp_path, content)])
 
-    assert tuple(f"c{i}" for i in range(2, 12)) == history.channels
-    assert ("c0", "c1") == history.constant
-    assert "left out channels that never change or have no value (2): 'c0', 'c1'" in history.notices
+    assert ("c0", *(f"c{i}" for i in range(2, 12))) == history.channels
+    assert ("c1",) == history.constant
+    assert "left out channels that never change or have no value (1): 'c1'" in history.notices
+    assert any("are watched (1)" in notice and notice.endswith(": 'c0'") for notice in history.notices)
 
 
 def test_dead_channel_of_a_narrow_table_is_dropped_when_asked(tmp_path: Path) -> None:
@@ -560,10 +561,10 @@ def digest(history: History) -> int:
         (("skab",), {"ignore": LABELS}, 8, 46_806, 44, 1.0, 0),
         (("skab/anomaly-free",), {}, 8, 9_405, 1, 1.0, 0),
         (("skab/valve1/2.csv",), {"ignore": LABELS}, 8, 1_075, 2, 1.0, 0),
-        (("smd/1-3_train.parquet",), {}, 34, 23_702, 1, 60.0, 4),
-        (("smd/2-4_test.parquet",), {"ignore": ("label",)}, 30, 23_689, 1, 60.0, 8),
+        (("smd/1-3_train.parquet",), {}, 38, 23_702, 1, 60.0, 0),
+        (("smd/2-4_test.parquet",), {"ignore": ("label",)}, 38, 23_689, 1, 60.0, 0),
         (("asd/1_train.parquet", "asd/8_train.parquet"), {}, 19, 17_280, 2, 300.0, 0),
-        (("asd/10_train.parquet",), {}, 17, 8_640, 1, 300.0, 2),
+        (("asd/10_train.parquet",), {}, 19, 8_640, 1, 300.0, 0),
         (("nab/machine_temperature_system_failure.csv",), {}, 1, 22_683, 1, 300.0, 0),
         (("nab/ambient_temperature_system_failure.csv",), {}, 1, 7_267, 9, 3600.0, 0),
         (("nab/rogue_agent_key_hold.csv",), {}, 1, 1_882, 23, 300.0, 0),
@@ -572,11 +573,11 @@ def digest(history: History) -> int:
         (
             ("cmapss",),
             {"time_column": "cycle", "time_format": "s", "asset_column": "unit"},
-            17,
+            24,
             9_909,
             50,
             1.0,
-            7,
+            0,
         ),
     ],
 )

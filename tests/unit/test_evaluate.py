@@ -383,7 +383,7 @@ def test_residual_of_a_value_outside_of_its_range_does_not_count() -> None:
 
 def test_bundle_that_carries_its_tail_has_an_expected_curve() -> None:
     """What the bundle promised at other thresholds comes from the tail it was calibrated on."""
-    tail = Tail(start=0.5, mean_excess=0.25, rate=0.01, highest=0.9, readings=1000)
+    tail = Tail(start=0.5, mean_excess=0.25, rate=0.01, highest=0.9, readings=1000, mean=0.4, std=0.1)
     scores = list(np.linspace(0, 1.5, 50))
     args = (replayed(scores, "." * 50), history_of(("", "x.csv", START, 50)), labels_of("." * 49 + "#"))
     told = found_by(*args, metrics={"tail": asdict(tail)}).calibration
