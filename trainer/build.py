@@ -6,11 +6,11 @@ import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import keras
 import msgspec
@@ -36,7 +36,9 @@ from edge_lstm.contracts.manifest import (
     Threshold,
 )
 from edge_lstm.core.normalize import normalizers
-from edge_lstm.errors import OperatorError
+from edge_lstm.core.when import scored_channels
+from edge_lstm.errors import ConfigError, HistoryError, OperatorError
+from edge_lstm.rule import Rule
 from edge_lstm.selftest import golden_run, verify
 from edge_lstm.times import format_time
 from trainer.calibrate import (
@@ -59,7 +61,7 @@ from trainer.model import HEADS, Autoencoder, Shape
 from trainer.normal_runs import cut_runs
 from trainer.progress import Watcher
 from trainer.scale import learn_scaling
-from trainer.settings import ModelSettings, TrainSettings
+from trainer.settings import ChannelSettings, ModelSettings, TrainSettings
 from trainer.split import Part, split
 from trainer.trace import Trace, trace
 
@@ -135,7 +137,7 @@ def build(history: History, settings: TrainSettings, *, name: str, watcher: Watc
     watcher.stage("scale and split")
     prepared = prepare(history, settings)
     watcher.stage("train")
-    fitted = train(prepared, settings, watcher)
+    fitted = train(prepared, settings, history.channels, watcher)
     watcher.stage("convert to int8")
     converted, plain = convert_both(fitted.model, prepared)
     weights = fit_linear(prepared, settings)
@@ -192,16 +194,26 @@ def hold_contest(
     default, named = normalizers(prepared.scaling, prepared.assets, clip=math.inf)
     usual = [part for part in prepared.parts if not part.odd and len(part.values) > part.validation]
     stretches = [
-        named.get(part.asset, default).forward(part.values[max(0, part.validation - CONTEST_LEAD) :])
+        named.get(part.asset, default).forward(rows)
         for part in usual
+        for rows in _unpaused(part, max(0, part.validation - CONTEST_LEAD))
     ]
+    normal = cut_runs(stretches, lead=CONTEST_LEAD, horizon=CONTEST_HORIZON, most=CONTEST_RUNS)
+    scored = np.flatnonzero(scored_channels(field.channels)).astype(np.int64)
     wanted = settings.alarm.budget_per_month / (MONTH_S / field.period_s)
     return run_contest(
         candidates(field, costs, together(settings)),
-        cut_runs(stretches, lead=CONTEST_LEAD, horizon=CONTEST_HORIZON, most=CONTEST_RUNS),
+        replace(normal, scored=scored),
         level_of=lambda scores: level_of(fit_tail(scores), wanted),
         seed=settings.seed,
     )
+
+
+def _unpaused(part: Part, first: int) -> list[Floats]:
+    """The unbroken stretches of rows that are scored, from a row on; an empty one where there is none."""
+    paused = part.paused[first:]
+    pieces = np.split(np.arange(len(paused)), np.flatnonzero(np.diff(paused)) + 1)
+    return [part.values[first:][rows] for rows in pieces if not paused[rows[0]]] or [part.values[:0]]
 
 
 def together(settings: TrainSettings) -> Sequence[Member]:
@@ -234,8 +246,50 @@ def prepare(history: History, settings: TrainSettings) -> Prepared:
         np.asarray(scaling.centre),
         validation=settings.validation,
         held_out=settings.held_out,
+        rule=rule_of(settings, history.channels),
     )
+    if not any((~part.paused[part.validation :]).any() for part in parts if not part.odd):
+        raise HistoryError(
+            "the rule alarm.score_when holds in no held-out row",
+            expected="a rule that holds while the machine works",
+            got=settings.alarm.score_when or "rows at an odd operating point only",
+        )
     return Prepared(parts, scaling, assets, _odd_notices(history, odd))
+
+
+def rule_of(settings: TrainSettings, channels: Sequence[str]) -> Rule | None:
+    """The rule ``alarm.score_when``, if there is one.
+
+    Raises:
+        ConfigError: It is no rule about these channels.
+    """
+    if not settings.alarm.score_when:
+        return None
+    try:
+        return Rule.parse(settings.alarm.score_when, channels)
+    except ValueError as error:
+        raise ConfigError(f"is no rule: {error}", key="alarm.score_when") from error
+
+
+def channels_of(settings: TrainSettings, names: Sequence[str]) -> tuple[Channel, ...]:
+    """The channels with all that is known of them.
+
+    Raises:
+        ConfigError: None of them is to be scored.
+    """
+    channels = []
+    for name in names:
+        facts = settings.channels.get(name, ChannelSettings())
+        role: Literal["telemetry", "context"] = "context" if facts.role == "context" else "telemetry"
+        channels.append(Channel(name, facts.unit, *facts.valid, role))
+    if not scored_channels(channels).any():
+        raise ConfigError(
+            "there is nothing to score",
+            key="channels",
+            expected="at least one channel with the role telemetry",
+            got="only context",
+        )
+    return tuple(channels)
 
 
 def _odd_notices(history: History, odd: Sequence[bool]) -> tuple[str, ...]:
@@ -256,19 +310,20 @@ def _normalized(prepared: Prepared) -> list[NDArray[np.float32]]:
     return [named.get(p.asset, default).forward(p.values).astype(np.float32) for p in prepared.parts]
 
 
-def train(prepared: Prepared, settings: TrainSettings, watcher: Watcher) -> Fitted:
-    """Train on the learned rows; stop by the validation rows."""
+def train(prepared: Prepared, settings: TrainSettings, names: Sequence[str], watcher: Watcher) -> Fitted:
+    """Train on the learned rows; stop by the validation rows. ``names`` are the channels'."""
     model, z = settings.model, _normalized(prepared)
+    scored = scored_channels(channels_of(settings, names))
     learned, later = [], []
     for part, x in zip(prepared.parts, z, strict=True):
-        seen = part.seen.astype(np.float32)
+        seen = (part.seen & scored).astype(np.float32)  # a context channel is seen and not predicted
         learned.append((x[: part.train], seen[: part.train]))
         if part.validation > part.train:
             first = max(0, part.train - LEAD_ROWS)
             later.append((x[first : part.validation], seen[first : part.validation], part.train - first))
     shape = shape_of(model, z[0].shape[1])
-    names = ("updates", "steps", "learning_rate", "clip_norm", "dropout", "patience")
-    fit_settings = FitSettings(seed=settings.seed, **{name: getattr(model, name) for name in names})
+    facts = ("updates", "steps", "learning_rate", "clip_norm", "dropout", "patience")
+    fit_settings = FitSettings(seed=settings.seed, **{name: getattr(model, name) for name in facts})
     fitted = fit(
         learned,
         later,
@@ -329,12 +384,7 @@ def draft(
     history: History, settings: TrainSettings, prepared: Prepared, converted: Converted, *, name: str
 ) -> Manifest:
     """The manifest, but for what calibration finds out."""
-    alarm, known = settings.alarm, settings.channels
-    channels = []
-    for channel in history.channels:
-        facts = known.get(channel)
-        low, high = facts.valid if facts else (None, None)
-        channels.append(Channel(channel, facts.unit if facts else "", low, high))
+    alarm = settings.alarm
     return Manifest(
         format=FORMAT,
         min_runtime=__version__,
@@ -346,7 +396,7 @@ def draft(
         outputs=converted.outputs,
         input=FRAME,
         states=converted.states,
-        channels=tuple(channels),
+        channels=channels_of(settings, history.channels),
         scaling=prepared.scaling,
         assets=prepared.assets,
         grid=Grid(
@@ -357,6 +407,7 @@ def draft(
         golden_tolerance=GOLDEN_TOLERANCE,
         training=_training_facts(history, settings, prepared),
         metrics={},
+        score_when=settings.alarm.score_when or "",
     )
 
 

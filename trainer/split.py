@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm.errors import HistoryError
+from edge_lstm.rule import Rule
 
 __all__ = ["Part", "split"]
 
@@ -34,6 +35,8 @@ class Part:
         validation: Rows from ``train`` to here stop the training; the rest is held out.
         odd: The segment lies at an operating point the scaling cannot hold: learned, but
             no standard for what is normal.
+        paused: True where the rule ``score_when`` does not hold: learned, and no standard
+            for what is normal, (rows,).
     """
 
     asset: str
@@ -42,7 +45,8 @@ class Part:
     seen: NDArray[np.bool_]
     train: int
     validation: int
-    odd: bool = False
+    odd: bool
+    paused: NDArray[np.bool_]
 
 
 def split(
@@ -51,6 +55,7 @@ def split(
     *,
     validation: float,
     held_out: float,
+    rule: Rule | None = None,
 ) -> list[Part]:
     """Cut segments into learned, validation and held-out rows.
 
@@ -59,6 +64,7 @@ def split(
         centre: Stands in for a channel that has no value yet, as on the device.
         validation: Share of a segment that stops the training.
         held_out: Share of a segment, its end, that is held out.
+        rule: Says which rows are scored; ``None`` is all.
 
     Raises:
         HistoryError: No segment is long enough to hold anything out.
@@ -69,7 +75,8 @@ def split(
         cut = rows if rows < MIN_SEGMENT else rows - round(rows * held_out)
         first = cut if rows < MIN_SEGMENT else cut - round(rows * validation)
         seen = np.isfinite(values)
-        parts.append(Part(asset, time_ns, hold(values, centre), seen, first, cut, odd))
+        paused = np.zeros(rows, bool) if rule is None else ~_holds(rule, values, seen)
+        parts.append(Part(asset, time_ns, hold(values, centre), seen, first, cut, odd, paused))
     if not any(len(part.values) > part.validation for part in parts if not part.odd):
         raise HistoryError(
             "no unbroken stretch of the history is long enough to hold rows out",
@@ -78,6 +85,12 @@ def split(
             do="give more history, or a larger --gap-factor if the gaps are normal",
         )
     return parts
+
+
+def _holds(rule: Rule, values: Floats, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where a rule holds; not where one of its channels is missing, as on the device, (rows,)."""
+    found: NDArray[np.bool_] = rule.columns(list(values.T)) & seen[:, list(rule.channels)].all(axis=1)
+    return found
 
 
 def hold(values: Floats, centre: Floats) -> Floats:
