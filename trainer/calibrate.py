@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm.contracts.manifest import Scoring, Threshold
+from edge_lstm.errors import HistoryError
 from trainer.settings import AlarmSettings
 from trainer.trace import Trace, biases, fused, levels
 
@@ -90,8 +91,19 @@ def calibrate_heads(scoring: Scoring, traces: Sequence[Trace], *, warm_up: int) 
         scoring: Heads with their smoothing; statistics are replaced.
         traces: Segments through all members.
         warm_up: Rows after a reset that do not count.
+
+    Raises:
+        HistoryError: No stretch is longer than the warm-up.
     """
     traces = [one for one in traces if not one.part.odd]
+    longest = max((len(one.part.values) for one in traces), default=0)
+    if longest <= warm_up:
+        raise HistoryError(
+            "nothing is left to calibrate on",
+            expected=f"stretches of more than {warm_up} rows (alarm.warm_up)",
+            got=f"the longest has {longest}",
+            do="give longer unbroken stretches, or a smaller warm_up in train.yaml",
+        )
     rows = [counted_rows(one, warm_up) for one in traces]
     residual = np.concatenate([biases(scoring, one)[part] for one, part in zip(traces, rows, strict=True)])
     skip = np.concatenate([one.skip[part] for one, part in zip(traces, rows, strict=True)])

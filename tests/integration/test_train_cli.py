@@ -161,13 +161,13 @@ def test_assets_of_a_parquet_file_have_their_own_scaling(tmp_path: Path, tiny_hi
             "{units: 8}",
             ("--cell", "gru", "--mode", "forecast", "--layers", "2"),
             ["hidden_in_0", "hidden_in_1"],
-            ["forecast", "level"],
+            ["forecast", "var"],
         ),
         (
             "{cell: peephole, mode: reconstruction, attention: 3, lags: [0, 2]}",
             ("--units", "8"),
             ["hidden_in_0", "cell_in_0", "ring_in"],
-            ["reconstruction", "level"],
+            ["reconstruction", "var"],
         ),
     ],
 )
@@ -203,7 +203,9 @@ def test_bundle_tells_what_it_is(tiny_bundle: Path) -> None:
     manifest = facts["manifest"]
     names = [channel["name"] for channel in manifest["channels"]]
 
-    assert {"card.md", "report.html", "golden.npz", "model.int8.tflite"} == set(manifest["files"])
+    assert {"card.md", "report.html", "golden.npz", "model.int8.tflite", "members.npz"} == set(
+        manifest["files"]
+    )
     for part in ("train", "held_out"):
         assert names == list(manifest["metrics"]["errors"][part])
         assert {"mse", "rmse", "mae", "r2"} == set(manifest["metrics"]["errors"][part][names[0]])
