@@ -412,7 +412,7 @@ def draft(
 
 
 def _heads(settings: TrainSettings, channels: int) -> tuple[Head, ...]:
-    """Structure, dynamics and level: no one of them sees every fault (docs/explain-scoring.md)."""
+    """Structure, dynamics and level: no one of them sees every fault (docs/explain-detection.md)."""
     score, zeros, ones = settings.score, (0.0,) * channels, (1.0,) * channels
 
     def head(kind: Kind, output: str, alpha: float, pre_alpha: float = 1.0, **takes: Any) -> Head:
