@@ -12,7 +12,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-__all__ = ["VERSIONS", "code_digest", "data_digest"]
+__all__ = ["VERSIONS", "code_digest", "data_digest", "modules_behind"]
 
 ROOT = Path(__file__).parents[3]
 OURS = ("edge_lstm", "trainer", "tests")
@@ -22,8 +22,15 @@ VERSIONS = {
 }
 
 
+@cache
 def code_digest(module: str) -> str:
-    """Digest of a module and of all of ours that it imports, directly or not."""
+    """Digest of a module, of all of ours that it imports, and of the versions it runs with."""
+    text = repr((sorted(modules_behind(module).items()), sorted(VERSIONS.items())))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def modules_behind(module: str) -> dict[str, str]:
+    """A module and all of ours that it imports, directly or not: name to syntax tree."""
     found: dict[str, str] = {}
     waiting = [module]
     while waiting:
@@ -34,8 +41,7 @@ def code_digest(module: str) -> str:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         found[name] = ast.dump(tree)
         waiting += [one for one in _imports(tree) if one.startswith(OURS)]
-    text = repr((sorted(found.items()), sorted(VERSIONS.items())))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return found
 
 
 def _path(name: str) -> Path | None:

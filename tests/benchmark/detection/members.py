@@ -23,7 +23,7 @@ from edge_lstm.core.threshold import AlarmRule
 from edge_lstm.quiet import quiet_stderr
 from edge_lstm.times import parse_time
 from tests.benchmark.detection.cases import Case, Stretch
-from tests.benchmark.detection.results import Figures, Result, Watch, judge
+from tests.benchmark.detection.results import LSTM, OURS, Figures, Result, Watch, judge
 from trainer.build import (
     Whole,
     backend_of,
@@ -49,8 +49,8 @@ Floats = NDArray[np.float64]
 def candidates(settings: TrainSettings) -> dict[str, Sequence[Member]]:
     """Method names and their members; the first is what is shipped by default."""
     return {
-        "edge-lstm": together(settings),
-        "LSTM alone": ("lstm",),
+        OURS: together(settings),
+        LSTM: ("lstm",),
         "EWMA alone": ("ewma",),
         "PCA alone": ("pca",),
         "VAR alone": ("var",),

@@ -10,11 +10,13 @@ from tests.benchmark.detection.cases import Stretch
 from trainer.events import EventCounts, ReadingCounts, count_events, count_readings, seconds_of
 from trainer.vus import average_precision, vus_pr
 
-__all__ = ["Figures", "Result", "Watch", "judge"]
+__all__ = ["LSTM", "OURS", "WINDOWED", "Figures", "Result", "Watch", "judge"]
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
+OURS, LSTM, WINDOWED = "edge-lstm", "LSTM alone", "windowed LSTM-AE"
+"""Methods that the targets speak of."""
 VUS_STEP = 10
 """From one buffer width of VUS-PR to the next."""
 
@@ -68,6 +70,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         parameters: Weights of the network; 0 without one.
         figures: Method to a row of figures a recording.
         watch: Only of `operation`.
+        date: Day on which it was measured, UTC.
+        machine: What it was measured on.
     """
 
     set: str
@@ -80,6 +84,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     parameters: int = 0
     figures: dict[str, list[Figures]] = {}
     watch: Watch | None = None
+    date: str = ""
+    machine: str = ""
 
 
 def judge(test: Stretch, score: Floats, alarm: Bools, *, period_s: int) -> Figures:

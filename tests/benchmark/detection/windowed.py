@@ -17,32 +17,31 @@ from numpy.typing import NDArray
 
 from edge_lstm.quiet import quiet_stderr
 from tests.benchmark.detection.cases import Case
-from tests.benchmark.detection.results import Result
+from tests.benchmark.detection.results import WINDOWED, Result
 from tests.benchmark.detection.scaled import NORMAL_ROWS, Residuals, Scaled, judge_residuals, scaled
 
-__all__ = ["WINDOWED", "run_windowed"]
+__all__ = ["run_windowed"]
 
 Floats = NDArray[np.float64]
 
-WINDOWED = "windowed LSTM-AE"
 WINDOW = 50
 """Rows; half the shortest fitted stretch where that is less."""
 UNITS = 32
 BATCH = 64
 LEARNING_RATE = 1e-3
-UPDATES, EVERY, PATIENCE = 1500, 75, 3
-"""Most updates, updates from one validation to the next, validations without a better one."""
+EVERY, PATIENCE = 75, 3
+"""Updates from one validation to the next, validations without a better one."""
 VALIDATION_WINDOWS = 2000
 ALPHA = 0.3
 CHUNK = 4096
 
 
-def run_windowed(case: Case, seed: int) -> Result:
-    """Train, score and judge."""
+def run_windowed(case: Case, seed: int, *, updates: int) -> Result:
+    """Train with at most so many weight updates, score and judge."""
     begun, cpu = time.monotonic(), time.process_time()
     z = scaled(case)
     with quiet_stderr():
-        model = _trained(z, seed)
+        model = _trained(z, seed, updates)
     train_s = time.monotonic() - begun
     return Result(
         set=case.set,
@@ -68,7 +67,7 @@ def windows(rows: Floats, window: int) -> NDArray[np.float32]:
     return view.transpose(0, 2, 1)
 
 
-def _trained(z: Scaled, seed: int) -> keras.Model:
+def _trained(z: Scaled, seed: int, updates: int) -> keras.Model:
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
     window = window_of(z)
@@ -81,7 +80,7 @@ def _trained(z: Scaled, seed: int) -> keras.Model:
         _Batches(learned, seed),
         validation_data=(later, later),
         validation_batch_size=512,
-        epochs=UPDATES // EVERY,
+        epochs=max(1, updates // EVERY),
         callbacks=[stop],
         verbose=0,
     )
@@ -103,7 +102,7 @@ def _model(window: int, channels: int) -> keras.Model:
     return model
 
 
-class _Batches(keras.utils.PyDataset):  # type: ignore[misc] - Keras has no types
+class _Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
     """Random windows, `EVERY` batches an epoch, so that short and long histories get the same."""
 
     def __init__(self, learned: NDArray[np.float32], seed: int) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import platform
 import re
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 import click
 import msgspec
@@ -103,7 +106,7 @@ def _kept(plan: Plan, case: Case, part: str, settings: TrainSettings) -> Path:
     depends = (
         code_digest(f"tests.benchmark.detection.{part}"),
         data_digest(plan.data / FOLDERS[case.set]),
-        msgspec.json.encode(settings) if part == "members" else b"",
+        {"members": msgspec.json.encode(settings), "windowed": settings.model.updates}.get(part),
     )
     digest = hashlib.sha256(repr(depends).encode()).hexdigest()
     name = re.sub(r"\W+", "-", f"{case.set} {case.name}")
@@ -133,25 +136,49 @@ def _run_missing(missing: Sequence[Job], processes: int) -> None:
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
     begun, done, total = time.monotonic(), 0.0, sum(job.cost for job in missing)
-    with ProcessPoolExecutor(
-        processes,
-        mp_context=multiprocessing.get_context("spawn"),
-        max_tasks_per_child=_TASKS_A_PROCESS,
-    ) as pool:
-        running = {pool.submit(perform, job): job for job in missing}
+    waiting = SimpleQueue[Job]()
+    for job in missing:
+        waiting.put(job)
+    finished = SimpleQueue[tuple[Job, Result]]()
+    with ThreadPoolExecutor(processes) as threads:
+        keepers = [threads.submit(_keep_busy, waiting, finished) for _ in range(processes)]
+        for i in range(1, len(missing) + 1):
+            job, result = _next(finished, keepers)
+            done += job.cost
+            left = (time.monotonic() - begun) * (total / done - 1)
+            click.echo(
+                f"{i}/{len(missing)} {job.title}: training {result.train_s:.0f} s, "
+                f"processor {result.cpu_s:.0f} s{_best(result)}; about {left / 60:.0f} min left",
+                err=True,
+            )
+
+
+def _next(finished: SimpleQueue[tuple[Job, Result]], keepers: Sequence[Future[None]]) -> tuple[Job, Result]:
+    """What comes next; what a keeper raised is raised here."""
+    while True:
+        for one in keepers:
+            if one.done():
+                one.result()
         try:
-            for i, future in enumerate(as_completed(running), 1):
-                job, result = running[future], future.result()
-                done += job.cost
-                left = (time.monotonic() - begun) * (total / done - 1)
-                click.echo(
-                    f"{i}/{len(missing)} {job.title}: training {result.train_s:.0f} s, "
-                    f"processor {result.cpu_s:.0f} s{_best(result)}; about {left / 60:.0f} min left",
-                    err=True,
-                )
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+            return finished.get(timeout=1.0)
+        except Empty:
+            continue
+
+
+def _keep_busy(waiting: SimpleQueue[Job], finished: SimpleQueue[tuple[Job, Result]]) -> None:
+    """Give one process job after job, and a new process now and then.
+
+    An executor with ``max_tasks_per_child`` would do it, but hangs (python/cpython#115634).
+    """
+    spawn = multiprocessing.get_context("spawn")
+    while not waiting.empty():
+        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+            for _ in range(_TASKS_A_PROCESS):
+                try:
+                    job = waiting.get_nowait()
+                except Empty:
+                    return
+                finished.put((job, pool.submit(perform, job).result()))
 
 
 def _best(result: Result) -> str:
@@ -164,11 +191,20 @@ def _best(result: Result) -> str:
 
 def perform(job: Job) -> Result:
     """Do one job and keep what comes out."""
-    result = _perform(job)
+    result = msgspec.structs.replace(_perform(job), date=f"{datetime.now(UTC):%Y-%m-%d}", machine=machine())
     part = job.kept.with_suffix(".part")
     part.write_bytes(msgspec.json.encode(result))
     part.replace(job.kept)
     return result
+
+
+def machine() -> str:
+    """Processor, cores and system, in words."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
 
 
 def _perform(job: Job) -> Result:
@@ -180,4 +216,4 @@ def _perform(job: Job) -> Result:
         return run_members(job.case, job.settings)
     from tests.benchmark.detection.windowed import run_windowed
 
-    return run_windowed(job.case, job.settings.seed)
+    return run_windowed(job.case, job.settings.seed, updates=job.settings.model.updates)
