@@ -65,7 +65,20 @@ from trainer.settings import ChannelSettings, ModelSettings, TrainSettings
 from trainer.split import Part, split
 from trainer.trace import Trace, trace
 
-__all__ = ["Built", "Prepared", "build", "pack", "wake_tensorflow"]
+__all__ = [
+    "Built",
+    "Prepared",
+    "Whole",
+    "backend_of",
+    "build",
+    "build_whole",
+    "deliver",
+    "heads_of",
+    "pack",
+    "select",
+    "together",
+    "wake_tensorflow",
+]
 
 Floats = NDArray[np.float64]
 
@@ -98,6 +111,29 @@ class Prepared:
     scaling: AssetScaling
     assets: dict[str, AssetScaling]
     notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Every member, trained and calibrated, before some are chosen.
+
+    Attributes:
+        manifest: With the heads of all members; its threshold is not set.
+        prepared: What they learned from.
+        fitted: The network.
+        traces: The history through all members, the network as int8.
+        converted: The network as int8.
+        float_converted: The network as it was trained.
+        weights: Arrays of the linear members.
+    """
+
+    manifest: Manifest
+    prepared: Prepared
+    fitted: Fitted
+    traces: list[Trace]
+    converted: Converted
+    float_converted: Converted
+    weights: Mapping[str, Floats]
 
 
 @dataclass(slots=True)
@@ -134,6 +170,30 @@ def build(history: History, settings: TrainSettings, *, name: str, watcher: Watc
         HistoryError: The history does not suffice.
         ConversionError: The model did not become whole int8.
     """
+    whole = build_whole(history, settings, name=name, watcher=watcher)
+    watcher.stage("contest on injected faults")
+    field = Field(whole.manifest, whole.converted.content, whole.weights)
+    costs = costs_of(whole.manifest, whole.fitted.model, whole.weights)
+    contest = hold_contest(field, costs, whole.prepared, settings)
+    manifest, traces, tail = deliver(whole, chosen(contest, settings), settings)
+    plain, float_traces = whole.float_converted, traces
+    if manifest.input:
+        watcher.stage("compare int8 with float")
+        float_manifest = _with(manifest, inputs=plain.inputs, outputs=plain.outputs)
+        float_traces = run(float_manifest, plain, whole.weights, whole.prepared.parts, watcher)
+    built = Built(manifest, whole.fitted, traces, float_traces, tail, whole.converted, plain, whole.weights)
+    built.metrics = {**measure(built, history.channels), "contest": contest.to_dict()}
+    built.manifest = _with(manifest, metrics=built.metrics)
+    return built
+
+
+def build_whole(history: History, settings: TrainSettings, *, name: str, watcher: Watcher) -> Whole:
+    """Train, convert and calibrate every member.
+
+    Raises:
+        HistoryError: The history does not suffice.
+        ConversionError: The model did not become whole int8.
+    """
     watcher.stage("scale and split")
     prepared = prepare(history, settings)
     watcher.stage("train")
@@ -141,28 +201,22 @@ def build(history: History, settings: TrainSettings, *, name: str, watcher: Watc
     watcher.stage("convert to int8")
     converted, plain = convert_both(fitted.model, prepared)
     weights = fit_linear(prepared, settings)
-    whole = draft(history, settings, prepared, converted, name=name)
+    manifest = draft(history, settings, prepared, converted, name=name)
     watcher.stage("calibrate on the int8 model")
-    traces = run(whole, converted, weights, prepared.parts, watcher)
-    warm_up = whole.grid.warm_up
-    whole = _with(whole, scoring=calibrate_heads(whole.scoring, traces, warm_up=warm_up))
-    watcher.stage("contest on injected faults")
-    field = Field(whole, converted.content, weights)
-    contest = hold_contest(field, costs_of(whole, fitted.model, weights), prepared, settings)
-    members = chosen(contest, settings)
-    manifest, traces = select(whole, members), [one.only(heads_of(whole, members)) for one in traces]
-    scores = normal_scores(manifest.scoring, traces, warm_up=warm_up)
-    threshold, tail = calibrate_threshold(scores, settings.alarm, period_s=history.period_s)
-    manifest = _with(manifest, threshold=threshold)
-    float_traces = traces
-    if manifest.input:
-        watcher.stage("compare int8 with float")
-        float_manifest = _with(manifest, inputs=plain.inputs, outputs=plain.outputs)
-        float_traces = run(float_manifest, plain, weights, prepared.parts, watcher)
-    built = Built(manifest, fitted, traces, float_traces, tail, converted, plain, weights)
-    built.metrics = {**measure(built, history.channels), "contest": contest.to_dict()}
-    built.manifest = _with(manifest, metrics=built.metrics)
-    return built
+    traces = run(manifest, converted, weights, prepared.parts, watcher)
+    scoring = calibrate_heads(manifest.scoring, traces, warm_up=manifest.grid.warm_up)
+    return Whole(_with(manifest, scoring=scoring), prepared, fitted, traces, converted, plain, weights)
+
+
+def deliver(
+    whole: Whole, members: Sequence[Member], settings: TrainSettings
+) -> tuple[Manifest, list[Trace], Tail]:
+    """The manifest of a bundle with these members alone, its threshold, and what that rests on."""
+    manifest = select(whole.manifest, members)
+    traces = [one.only(heads_of(whole.manifest, members)) for one in whole.traces]
+    scores = normal_scores(manifest.scoring, traces, warm_up=manifest.grid.warm_up)
+    threshold, tail = calibrate_threshold(scores, settings.alarm, period_s=manifest.grid.period_s)
+    return _with(manifest, threshold=threshold), traces, tail
 
 
 def heads_of(manifest: Manifest, members: Sequence[Member]) -> list[int]:
@@ -475,10 +529,11 @@ def run(
         done += rows
         watcher.advance(min(1.0, done / total))
 
-    return trace(manifest, _backend(manifest, converted), weights, parts, most=TRACE_ROWS, progress=count)
+    return trace(manifest, backend_of(manifest, converted), weights, parts, most=TRACE_ROWS, progress=count)
 
 
-def _backend(manifest: Manifest, converted: Converted) -> LiteRtBackend:
+def backend_of(manifest: Manifest, converted: Converted) -> LiteRtBackend:
+    """What runs a network that is not in a bundle yet."""
     return LiteRtBackend(Bundle(Path("memory"), "", manifest, {MODEL: converted.content}))
 
 
