@@ -128,7 +128,8 @@ def score_all(
     manifest, rows = whole.manifest, len(test.values)
     values = test.values[:, list(columns)]
     held = hold(values, np.asarray(manifest.scaling.centre))
-    part = Part(test.asset, test.time_ns, held, np.isfinite(values), rows, rows)
+    paused = np.zeros(rows, np.bool_)
+    part = Part(test.asset, test.time_ns, held, np.isfinite(values), rows, rows, odd=False, paused=paused)
     backend = backend_of(manifest, whole.converted)
     (said,) = trace(manifest, backend, whole.weights, [part], most=rows)
     means = levels(manifest.scoring, said)[:, :, None]  # (rows, heads, 1)
