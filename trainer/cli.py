@@ -15,14 +15,14 @@ from edge_lstm.contracts.manifest import Member
 from edge_lstm.errors import ConfigError, OperatorError
 from edge_lstm.quiet import quiet_stderr
 from trainer.extras import need_extra
-from trainer.outputs import refuse_overwriting
+from trainer.outputs import need_folder, refuse_overwriting
 from trainer.settings import TrainSettings
 from trainer.settings_rules import check_settings
 
 if TYPE_CHECKING:
     from trainer.data import History
 
-__all__ = ["history_options", "replay", "train"]
+__all__ = ["check_channels", "history_options", "read_training", "replay", "train", "train_settings"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -106,7 +106,7 @@ def train(history: tuple[Path, ...], out: Path, config: Path | None, **options: 
     Profiles the data, trains an LSTM autoencoder with carried state, converts it to int8,
     calibrates the alarm threshold on the int8 model and packs everything into one file.
     """
-    settings = _settings(config, options)
+    settings = train_settings(config, options)
     name = settings.name or out.stem
     _check_out(out, name)
     refuse_overwriting([out], [*history, config])
@@ -118,8 +118,8 @@ def train(history: tuple[Path, ...], out: Path, config: Path | None, **options: 
 
     with watcher() as watching:
         watching.stage("read and profile the history")
-        table = _read(history, settings)
-        _check_channels(settings, table.channels, config)
+        table = read_training(history, settings)
+        check_channels(settings, table.channels, config)
         profiled = profile(table)
     for line in profiled.lines():
         click.echo(line)
@@ -158,7 +158,7 @@ _SECTIONS = {
 }
 
 
-def _settings(config: Path | None, options: dict[str, Any]) -> TrainSettings:
+def train_settings(config: Path | None, options: dict[str, Any]) -> TrainSettings:
     """Defaults, then train.yaml, then options.
 
     Raises:
@@ -193,8 +193,7 @@ def _settings(config: Path | None, options: dict[str, Any]) -> TrainSettings:
 
 def _check_out(out: Path, name: str) -> None:
     """Find out before the training, and not after it, that the result cannot be written."""
-    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
-        raise OperatorError(f"cannot write to the folder {out.parent}", do="make it, or choose another --out")
+    need_folder(out)
     if out.is_dir():
         raise OperatorError(
             f"{out} is a folder", expected="the path of the bundle to write", do="--out model.elb"
@@ -209,7 +208,7 @@ def _check_out(out: Path, name: str) -> None:
         )
 
 
-def _check_channels(settings: TrainSettings, channels: Sequence[str], config: Path | None) -> None:
+def check_channels(settings: TrainSettings, channels: Sequence[str], config: Path | None) -> None:
     """A misspelt channel would lose its valid range without a word."""
     for name in settings.channels:
         if name not in channels:
@@ -222,7 +221,12 @@ def _check_channels(settings: TrainSettings, channels: Sequence[str], config: Pa
             )
 
 
-def _read(paths: tuple[Path, ...], settings: TrainSettings) -> History:
+def read_training(paths: tuple[Path, ...], settings: TrainSettings) -> History:
+    """The history as the settings say it is to be read.
+
+    Raises:
+        HistoryError: The first thing that is wrong with it.
+    """
     from trainer.data import read_history  # noqa: PLC0415
 
     return read_history(paths, **msgspec.structs.asdict(settings.history))

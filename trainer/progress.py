@@ -22,6 +22,9 @@ class Watcher:
     def advance(self, done: float, text: str = "") -> None:
         """The step is done to this share, 0 to 1."""
 
+    def say(self, text: str) -> None:
+        """A line to keep."""
+
 
 class PlainWatcher(Watcher):
     """One line a step and one every few seconds within it, on standard error."""
@@ -53,6 +56,10 @@ class PlainWatcher(Watcher):
         if now - self._said >= self.EVERY_S:
             self._said = now
             click.echo(f"{self._title}: {done:.0%} {text}".rstrip(), err=True)
+
+    def say(self, text: str) -> None:
+        """Print the line, at once."""
+        click.echo(text, err=True)
 
     def _finish(self) -> None:
         if self._title:
@@ -95,6 +102,10 @@ class RichWatcher(Watcher):
         """Move the bar."""
         if self._task is not None:
             self._progress.update(self._task, completed=done, text=text)
+
+    def say(self, text: str) -> None:
+        """Print the line above the bars."""
+        self._progress.console.print(text, markup=False, highlight=False)
 
     def _finish(self) -> None:
         if self._task is not None:
