@@ -116,6 +116,11 @@ class Built:
         """Keep more facts of the training in the manifest."""
         self.manifest = _with(self.manifest, training={**self.manifest.training, **facts})
 
+    def measured(self, **figures: Any) -> None:
+        """Add figures to the metrics, here and in the manifest."""
+        self.metrics |= figures
+        self.manifest = _with(self.manifest, metrics=self.metrics)
+
 
 _with = msgspec.structs.replace
 

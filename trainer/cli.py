@@ -99,8 +99,15 @@ def history_options(function: F) -> F:
     type=click.Choice(["auto", "error", "drop", "keep"]),
     help="What to do about channels that never change.",
 )
+@_option(
+    "--folds",
+    type=click.IntRange(2, 50),
+    help="Judge by blocked cross-validation too: so many more trainings.",
+)
 @history_options
-def train(history: tuple[Path, ...], out: Path, config: Path | None, **options: Any) -> None:
+def train(
+    history: tuple[Path, ...], out: Path, config: Path | None, folds: int | None, **options: Any
+) -> None:
     """Build a bundle from sensor HISTORY: CSV or Parquet files, or a folder of them.
 
     Profiles the data, trains an LSTM autoencoder with carried state, converts it to int8,
@@ -130,8 +137,16 @@ def train(history: tuple[Path, ...], out: Path, config: Path | None, **options: 
         wake_tensorflow()
 
     with watcher() as watching:
+        validated = None
+        if folds:
+            from trainer.folds_train import cross_validate  # noqa: PLC0415
+
+            watching.say(f"--folds {folds}: {folds} more trainings before that of the bundle")
+            validated = cross_validate(table, settings, folds=folds, watcher=watching)
         built = build(table, settings, name=name, watcher=watching)
         built.note(profile=profiled.to_dict())
+        if validated:
+            built.measured(folds=validated)
         watching.stage("golden vectors, card, report, bundle")
         bundle = pack(built, out, card=card(built.manifest), report=report(built, profiled))
     for line in summary(bundle.manifest):

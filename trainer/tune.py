@@ -17,7 +17,7 @@ from optuna.study import Study
 from optuna.trial import TrialState
 
 from edge_lstm.errors import HistoryError, OperatorError
-from trainer.progress import Watcher
+from trainer.progress import Watcher, Within
 from trainer.settings import TrainSettings
 from trainer.tune_space import Space
 from trainer.tune_study import Figures, Limits, Record, keep, keep_failure, records
@@ -27,22 +27,6 @@ __all__ = ["Choice", "Run", "choose", "pareto_front", "search"]
 
 Run = Callable[[TrainSettings, Watcher], Figures]
 """Settings to figures: `trainer.tune_trial.run_trial` on one history."""
-
-
-class _Within(Watcher):
-    """Tells of a training as a part of the search."""
-
-    def __init__(self, outer: Watcher, done: float, title: str) -> None:
-        self._outer, self._done, self._trial, self._stage = outer, done, title, ""
-
-    def stage(self, title: str) -> None:
-        """A step of the training begins."""
-        self._stage = title
-        self._outer.advance(self._done, f"{self._trial}: {title}")
-
-    def advance(self, done: float, text: str = "") -> None:
-        """The step is done to this share."""
-        self._outer.advance(self._done, f"{self._trial}: {self._stage} {done:.0%} {text}".rstrip())
 
 
 def search(
@@ -85,7 +69,7 @@ def search(
         settings = space.settings(space.suggest(trial))
         try:
             title = f"trial {len(done) + 1} of {trials}"
-            figures = run(settings, _Within(watcher, len(done) / trials, title))
+            figures = run(settings, Within(watcher, len(done) / trials, title))
         except HistoryError:
             raise
         except OperatorError as error:

@@ -144,8 +144,10 @@ def tuned_yaml(
     figures = choice.chosen.figures
     said = [
         "train.yaml written by edge-lstm tune:",
-        f"trial {choice.chosen.number} of {len(trials)} on {history.rows} rows of {len(history.channels)} "
-        "channels.",
+        (
+            f"trial {choice.chosen.number} of {len(trials)} on {history.rows} rows of "
+            f"{len(history.channels)} channels."
+        ),
     ]
     if figures is not None:
         said.append(_sentence("It", figures))
