@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
+import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -153,25 +152,36 @@ def open_study(path: Path, mine: Mapping[str, Any]) -> Iterator[Study]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the file for this process alone; the lock goes with the process, however it ends."""
+    """Hold the study for this process alone; SQLite's lock goes with the process, however it ends."""
+    place = path.with_name(f"{path.name}.lock")
     try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
+        lock = sqlite3.connect(place, timeout=0)
+    except sqlite3.Error as error:
         raise OperatorError(
-            f"cannot write the study {path}: {error.strerror}", do="give another place with --storage"
+            f"cannot write the study {path}: {error}", do="give another place with --storage"
         ) from error
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        head = os.pread(file, len(_MAGIC), 0)
-        if head not in (b"", _MAGIC):
-            raise OperatorError(f"{path} is no study", do="give another file with --storage")
-        yield
-    except BlockingIOError:
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.Error as error:
+        lock.close()
         raise OperatorError(
-            f"the study {path} is in use by another process", do="wait for it, or give another --storage"
-        ) from None
+            f"the study {path} is in use by another process ({error})",
+            do="wait for it, or give another --storage",
+        ) from error
+    try:
+        _check_file(path)
+        yield
     finally:
-        os.close(file)
+        with suppress(PermissionError):  # Windows lets nobody remove an open file
+            place.unlink()
+        lock.close()
+
+
+def _check_file(path: Path) -> None:
+    if path.exists() and path.stat().st_size:
+        with path.open("rb") as file:
+            if file.read(len(_MAGIC)) != _MAGIC:
+                raise OperatorError(f"{path} is no study", do="give another file with --storage")
 
 
 def _claim(study: Study, path: Path, mine: Mapping[str, Any]) -> None:

@@ -143,11 +143,15 @@ def test_search_begins_with_the_default_and_finds_better(tmp_path: Path) -> None
 
 def test_same_seed_proposes_the_same_however_often_it_is_interrupted(tmp_path: Path) -> None:
     """A search in one go, one in pieces and one with a killed trial are the same; another seed is not."""
+
+    def die(_settings: TrainSettings, _watcher: Watcher) -> Figures:
+        raise MemoryError
+
     whole = begin(tmp_path / "whole.db", trials=14)
     for so_far in (1, 5, 12):
         begin(tmp_path / "pieces.db", trials=so_far)
-    with pytest.raises(ZeroDivisionError):
-        begin(tmp_path / "pieces.db", trials=14, run=lambda _s, _w: Figures(found=1 / 0))
+    with pytest.raises(MemoryError):
+        begin(tmp_path / "pieces.db", trials=14, run=die)
     pieces = begin(tmp_path / "pieces.db", trials=14)
     other = begin(tmp_path / "other.db", trials=14, base=TrainSettings(seed=4))
 
@@ -248,6 +252,8 @@ def test_file_that_is_no_study_is_refused_and_kept(tmp_path: Path) -> None:
 
     with pytest.raises(OperatorError, match="no study"):
         begin(tmp_path / "notes.txt", trials=1)
+    with pytest.raises(OperatorError, match="cannot write the study"):
+        begin(tmp_path / "nowhere" / "s.db", trials=1)
     assert "mine" == (tmp_path / "notes.txt").read_text(encoding="utf-8")
 
 
@@ -259,6 +265,7 @@ def test_study_in_use_is_refused(tmp_path: Path) -> None:
         with pytest.raises(OperatorError, match="another process"), open_study(tmp_path / "s.db", mine):
             pytest.fail("opened twice")
         assert [] == records(study, limits)
+    assert ["s.db"] == [path.name for path in tmp_path.iterdir()], "the lock is gone with its holder"
 
 
 # ------------------------------------------------------------------------------------------- front and choice
