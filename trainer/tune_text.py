@@ -130,7 +130,7 @@ def tune_lines(trials: Sequence[Record], choice: Choice, space: Space) -> list[s
     notes = [f"note: {over} of {len(trials)} trials are over a limit"] if over else []
     notes += [f"note: trial {one.number} failed: {one.reason}" for one in failed]
     return [
-        "no other trial finds more with as few bytes (* is chosen; step measured on this machine):",
+        "the front, and the default (* is chosen; the step is measured on this machine):",
         *(f"  {one}" for one in lines),
         f"chosen: trial {choice.chosen.number}, as {choice.reason}",
         *notes,

@@ -70,7 +70,8 @@ def render_tuning(page: TuningPage) -> str:
         section(
             "The front",
             _table(page.best, "The front"),
-            lead="A larger model is here only if it finds more than every smaller one; * is the chosen one.",
+            lead="A larger model is here only if it finds more than every smaller one; the default is here "
+            "in any case. * is the chosen one.",
         ),
         section("All trials", notes, _table(page.every, "All trials")),
     )
