@@ -20,7 +20,7 @@ from edge_lstm.errors import HistoryError, OperatorError
 from trainer.progress import Watcher, Within
 from trainer.settings import TrainSettings
 from trainer.tune_space import Space
-from trainer.tune_study import Figures, Limits, Record, keep, keep_failure, records
+from trainer.tune_study import Figures, Limits, Record, alarm_limit, keep, keep_failure, records
 from trainer.verdict import LEAST
 
 __all__ = ["Choice", "Run", "choose", "pareto_front", "search"]
@@ -50,7 +50,7 @@ def search(
         study: Where trials are kept; those in it count.
         space: What to try.
         run: Tries it.
-        limits: What a trial must keep to be chosen.
+        limits: What a trial must keep to be chosen; the alarm budget comes on top of it.
         trials: Finished trials to have in all.
         seconds: No trial begins later than this; None is no end.
         watcher: Told how far it is.
@@ -60,7 +60,9 @@ def search(
         HistoryError: The history does not suffice for any settings.
     """
     end = time.monotonic() + seconds if seconds is not None else float("inf")
-    done = records(study, limits)
+    budget = space.base.alarm.budget_per_month
+    bounds = alarm_limit(study, limits, budget=budget, default=space.default)
+    done = records(study, bounds)
     while len(done) < trials and time.monotonic() < end:
         study.sampler = _sampler(study, space.base.seed, len(done))
         if not done and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
@@ -75,8 +77,9 @@ def search(
         except OperatorError as error:
             keep_failure(trial, study, str(error))
         else:
-            keep(trial, study, figures, limits)
-        done = records(study, limits)
+            keep(trial, study, figures, bounds)
+        bounds = alarm_limit(study, limits, budget=budget, default=space.default)
+        done = records(study, bounds)
         watcher.say(said(done))
     return done
 

@@ -19,12 +19,14 @@ from sqlalchemy.exc import DatabaseError
 from edge_lstm.errors import OperatorError
 from trainer.data import History
 from trainer.settings import TrainSettings
-from trainer.tune_space import Space, Value
+from trainer.tune_space import Params, Space, Value
 
 __all__ = [
+    "BUDGET",
     "Figures",
     "Limits",
     "Record",
+    "alarm_limit",
     "digest",
     "identity",
     "keep",
@@ -37,6 +39,9 @@ _STUDY = "edge-lstm tune"
 _MAGIC = b"SQLite format 3\0"
 
 
+BUDGET = "the alarm budget"
+
+
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """What one trial came to.
 
@@ -46,6 +51,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         low: Lower end of its 95 % interval.
         high: Upper end.
         auc: Area under the ROC curve, which needs no threshold.
+        alarms: False alarms a month that are to be expected at the threshold of the bundle.
         model_bytes: Size of the int8 model.
         step_us: Median time of one step on the machine that ran the trial, microseconds.
         reference_us: Time of a fixed piece of work, measured between those steps.
@@ -55,16 +61,24 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     low: float
     high: float
     auc: float
+    alarms: float
     model_bytes: int
     step_us: float
     reference_us: float
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a trial must not exceed; null is no limit."""
+    """What a trial must not exceed; null is no limit.
+
+    Attributes:
+        max_bytes: Bytes of the int8 model.
+        max_step_us: Microseconds of a step.
+        max_alarms: False alarms a month to be expected; see `alarm_limit`.
+    """
 
     max_bytes: int | None = None
     max_step_us: float | None = None
+    max_alarms: float | None = None
 
     def over(self, figures: Figures) -> dict[str, float]:
         """By how much each limit is exceeded; 0 or less is kept."""
@@ -73,6 +87,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             found["--max-bytes"] = float(figures.model_bytes - self.max_bytes)
         if self.max_step_us is not None:
             found["--max-step-us"] = figures.step_us - self.max_step_us
+        if self.max_alarms is not None:
+            found[BUDGET] = figures.alarms - self.max_alarms
         return found
 
 
@@ -84,7 +100,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         params: What was tried.
         figures: What came of it; null when it failed.
         reason: Why it failed.
-        over: Options whose limit it exceeds.
+        over: Options whose limit it exceeds, and `BUDGET`.
     """
 
     number: int
@@ -216,6 +232,19 @@ def keep(trial: Trial, study: Study, figures: Figures, limits: Limits) -> None:
     for name, excess in limits.over(figures).items():
         trial.set_constraint(name, excess)
     study.tell(trial, (figures.found, figures.model_bytes))
+
+
+def alarm_limit(study: Study, limits: Limits, *, budget: float, default: Params) -> Limits:
+    """The limits with that of false alarms: the budget or, if the default expects more, as many.
+
+    On a history too short to prove its budget, settings can find more faults by alarming more
+    often; these are no better. Before the default was tried, and when it failed, nothing is known.
+    """
+    done = records(study, limits)
+    first = next((one.figures for one in done if one.figures and one.params == default), None)
+    if first is None:
+        return limits
+    return msgspec.structs.replace(limits, max_alarms=max(budget, first.alarms))
 
 
 def keep_failure(trial: Trial, study: Study, reason: str) -> None:

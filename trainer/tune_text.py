@@ -25,7 +25,17 @@ __all__ = [
     "tuned_yaml",
 ]
 
-_HEAD = ("trial", "found", "95 %", "AUC", "bytes", "step µs", "x default", "settings that differ")
+_HEAD = (
+    "trial",
+    "found",
+    "95 %",
+    "AUC",
+    "false/month",
+    "bytes",
+    "step µs",
+    "x default",
+    "settings that differ",
+)
 
 
 def trial_line(trials: Sequence[Record], planned: int) -> str:
@@ -41,7 +51,8 @@ def trial_line(trials: Sequence[Record], planned: int) -> str:
     figures = last.figures
     over = f" OVER {' and '.join(last.over)}" if last.over else ""
     return (
-        f"{head}found {_percent(figures.found)}, AUC {figures.auc:.3f}, {figures.model_bytes} bytes, "
+        f"{head}found {_percent(figures.found)}, AUC {figures.auc:.3f}, "
+        f"{figures.alarms:.3g} false alarms a month, {figures.model_bytes} bytes, "
         f"step {figures.step_us:.1f} µs ({step_ratio(figures, default.figures)} x default){over}{so_far}"
     )
 
@@ -111,6 +122,7 @@ def _row(one: Record, default: Figures | None, space: Space, name: str) -> list[
         _percent(figures.found),
         span(figures),
         f"{figures.auc:.3f}",
+        f"{figures.alarms:.3g}",
         str(figures.model_bytes),
         f"{figures.step_us:.1f}",
         step_ratio(figures, default),
@@ -165,13 +177,16 @@ def tuned_yaml(
     ]
     plain: dict[str, Any] = msgspec.to_builtins(settings)
     body = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
-    return "\n".join([f"# {line}".rstrip() for line in said]) + "\n\n" + body
+    head = [line for lines in said for line in lines.split("\n")]
+    return "\n".join([f"# {line}".rstrip() for line in head]) + "\n\n" + body
 
 
 def _sentence(who: str, figures: Figures) -> str:
     return (
         f"{who} finds {_percent(figures.found)} (95 %: {span(figures)}) of the injected faults, "
-        f"AUC {figures.auc:.3f}; {figures.model_bytes} bytes, {figures.step_us:.1f} µs a step measured there."
+        f"AUC {figures.auc:.3f},\n"
+        f"with {figures.alarms:.3g} false alarms a month expected; {figures.model_bytes} bytes, "
+        f"{figures.step_us:.1f} µs a step measured there."
     )
 
 

@@ -50,6 +50,7 @@ def run_trial(history: History, settings: TrainSettings, watcher: Watcher) -> Fi
         low=shipped["low"],
         high=shipped["high"],
         auc=shipped["auc"],
+        alarms=built.manifest.threshold.expected_per_month,
         model_bytes=built.metrics["model_bytes"],
         step_us=step_us,
         reference_us=reference_us,

@@ -29,7 +29,9 @@ from trainer.tune_cli import tune
 pytestmark = [pytest.mark.train, pytest.mark.timeout(280)]
 
 _TUNE = (sys.executable, "-m", "edge_lstm", "tune")
-_LINE = re.compile(r"^trial +1 of \d+: (found [\d.]+ %, AUC [\d.]+, \d+ bytes)", re.MULTILINE)
+_LINE = re.compile(
+    r"^trial +1 of \d+: (found [\d.]+ %, AUC [\d.]+, \S+ false alarms a month, \d+ bytes)", re.MULTILINE
+)
 
 
 def states(study: Path) -> list[str]:
@@ -70,9 +72,9 @@ def test_killed_search_goes_on_where_it_was(tmp_path: Path, tiny_history: Path) 
     settings = load_struct(out, TrainSettings, environ={})[0]
     assert 20 == settings.model.updates
     assert first is not None
-    found, size = re.findall(r"[\d.]+", first[1])[0], re.findall(r"[\d.]+", first[1])[2]
+    found, size = first[1].split()[1], first[1].split()[-2]
     row = next(line for line in done.stdout.splitlines() if re.match(r" +1\*? +\d", line))
-    assert [found, size] == [row.split()[1], row.split()[5]]
+    assert [found, size] == [row.split()[1], row.split()[6]]
     assert "Quality against size" in page.read_text(encoding="utf-8")
 
 

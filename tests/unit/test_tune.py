@@ -47,6 +47,7 @@ def formula(settings: TrainSettings, watcher: Watcher = Watcher()) -> Figures:  
         low=found - 0.02,
         high=found + 0.02,
         auc=0.5 + found / 2,
+        alarms=1.0,
         model_bytes=1000 + 200 * model.units * model.layers,
         step_us=float(model.units),
         reference_us=2.0,
@@ -194,6 +195,23 @@ def test_limits_are_kept_by_what_is_chosen(tmp_path: Path) -> None:
     assert "over a limit" in "\n".join(tune_lines(trials, choice, Space(TrainSettings(seed=3), 5)))
 
 
+def test_more_false_alarms_are_no_better(tmp_path: Path) -> None:
+    """A trial that expects more of them than the default and the budget allow is not chosen."""
+
+    def restless(settings: TrainSettings, watcher: Watcher) -> Figures:
+        return replace(formula(settings, watcher), alarms=float(settings.model.units) / 2)
+
+    trials = begin(tmp_path / "s.db", trials=20, run=restless)
+    over = [one for one in trials if "the alarm budget" in one.over]
+
+    assert over
+    assert all(one.figures and one.figures.alarms > 8.0 for one in over), (
+        "the default expects 8, the budget is 2"
+    )
+    assert choose(trials, trials[0].params).chosen not in over
+    assert trials == begin(tmp_path / "s.db", trials=20, run=restless), "a resumed search says the same"
+
+
 def test_no_trial_within_the_limits_says_what_there_was(tmp_path: Path) -> None:
     """Nothing is written; the smallest model seen is named."""
     trials = begin(tmp_path / "s.db", trials=3, limits=Limits(max_bytes=10))
@@ -278,6 +296,7 @@ def record(number: int, found: float, size: int, over: tuple[str, ...] = ()) -> 
         low=found - 0.03,
         high=found + 0.03,
         auc=found,
+        alarms=1,
         model_bytes=size,
         step_us=1,
         reference_us=1,
