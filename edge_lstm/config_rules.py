@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from edge_lstm.contracts.config import DeviceConfig, InputConfig, MqttConfig
+from edge_lstm.rule import Rule
 from edge_lstm.topics import Template, check_name, overlap
 
 __all__ = ["Problem", "problems"]
@@ -18,6 +19,7 @@ _OWN = (
     "+/score",
     "+/alert",
     "+/quality",
+    "+/commission",
     "+/alarm/+",
     "+/cmd/+",
     "+/cmd/+/result",
@@ -193,6 +195,11 @@ def _alarm(config: DeviceConfig) -> Iterator[Problem]:
         if value is not None and not least <= value <= _MOST:
             expected = f"{least} to {_MOST} frames"
             yield Problem(("alarm", key), "wrong value", expected=expected, got=f"{value}")
+    if alarm.score_when:
+        try:
+            Rule.parse(alarm.score_when)
+        except ValueError as error:
+            yield Problem(("alarm", "score_when"), f"is no rule: {error}")
     if not 0 <= alarm.update_every_s <= _MOST:
         got = f"{alarm.update_every_s}"
         yield Problem(("alarm", "update_every_s"), "wrong value", expected=f"0 to {_MOST} seconds", got=got)

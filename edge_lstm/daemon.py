@@ -75,6 +75,7 @@ def make_engine(config: DeviceConfig, bundle: Bundle, backend: Backend, *, clock
         weights=bundle.weights(),
         node=config.node,
         alarm=config.alarm,
+        commission=config.commission,
         max_assets=config.max_assets,
     )
     return Engine(config, detector, manifest=bundle.manifest, clock=clock)

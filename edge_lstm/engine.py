@@ -13,12 +13,13 @@ import msgspec
 from edge_lstm.clock import Clock
 from edge_lstm.codecs import Envelope
 from edge_lstm.contracts.alert import Alert
+from edge_lstm.contracts.commission import Commission
 from edge_lstm.contracts.config import DeviceConfig
 from edge_lstm.contracts.frame import QualityEvent
 from edge_lstm.contracts.manifest import Manifest
 from edge_lstm.contracts.reading import Reading, Reject, RejectReason
 from edge_lstm.contracts.score import Score
-from edge_lstm.core.detector import Detector
+from edge_lstm.core.detector import Detector, Event
 from edge_lstm.io.snapshot import Counters
 from edge_lstm.io.transport import Message, Publication
 from edge_lstm.logs import Throttle, event
@@ -71,7 +72,7 @@ class Engine:
         before = len(self.detector.assets) if self.forgetful else 0
         events = self.detector.push(item)
         new = self.forgetful and len(self.detector.assets) > before
-        out = [self._cleared(item.asset, "anomaly", essential=False)] if new else []
+        out = self._forgotten(item.asset) if new else []
         return out + [publication for found in events for publication in self._publications(found)]
 
     def failed(self, message: Message) -> None:
@@ -85,6 +86,10 @@ class Engine:
         """The retained alarm of every open episode."""
         return [self._alarm(alert) for alert in self.detector.open_alerts()]
 
+    def retained(self) -> list[Publication]:
+        """Everything that a broker that has forgotten us should keep: alarms, and what was learned."""
+        return [*self.alarms(), *(self._kept(told, essential=False) for told in self.detector.commissions())]
+
     def restored(self) -> list[Publication]:
         """What brings the broker's retained alarms in line with restored states.
 
@@ -92,7 +97,12 @@ class Engine:
         """
         still_open = {alert.asset for alert in self.detector.open_alerts()}
         gone = [asset for asset in self.detector.assets if asset not in still_open]
-        return [*self.alarms(), *(self._cleared(asset, "anomaly", essential=False) for asset in gone)]
+        return [*self.retained(), *(self._cleared(asset, "anomaly", essential=False) for asset in gone)]
+
+    def unlearned(self, assets: Iterable[str]) -> list[Publication]:
+        """Clear what the broker keeps of commissionings that are no longer wanted."""
+        still = {told.asset for told in self.detector.commissions()}
+        return [self._unlearned(asset) for asset in assets if asset not in still]
 
     def abandoned(self, alerts: Iterable[Alert], *, now_ns: int) -> list[Publication]:
         """Close episodes that nobody watches any more: those of a model that was replaced."""
@@ -143,7 +153,7 @@ class Engine:
 
     # -------------------------------------------------------------------------------- out
 
-    def _publications(self, found: Score | Alert | QualityEvent | Reject) -> list[Publication]:
+    def _publications(self, found: Event) -> list[Publication]:
         if isinstance(found, Score):
             self.counters.frames += 1
             return [self._score(found)] if self._scores.admits(found) else []
@@ -152,17 +162,31 @@ class Engine:
             return self._alert(found)
         if isinstance(found, QualityEvent):
             return self._quality_event(found)
+        if isinstance(found, Commission):
+            return [self._commission(found)]
         self._rejected(found)
         return []
 
     def _score(self, score: Score) -> Publication:
-        said = {
+        said: dict[str, object] = {
             "time": format_time(score.time_ns),
             "score": score.score,
             "threshold": score.threshold,
             "status": score.status,
         }
+        if score.progress is not None:
+            said |= {"score": None, "progress": score.progress}
         return Publication(f"{self._root}/{score.asset}/score", _ENCODER.encode(said))
+
+    def _commission(self, told: Commission) -> Publication:
+        fields = {"asset": told.asset, "status": told.status, "readings": told.readings or None}
+        level = logging.WARNING if told.reason else logging.INFO
+        log.log(level, event("commission", **fields, refused=told.reason or None))
+        return self._kept(told)
+
+    def _kept(self, told: Commission, *, essential: bool = True) -> Publication:
+        topic = f"{self._root}/{told.asset}/commission"
+        return Publication(topic, _ENCODER.encode(told), qos=1, retain=True, essential=essential)
 
     def _alert(self, alert: Alert) -> list[Publication]:
         fields = {"id": alert.id, "asset": alert.asset, "severity": alert.severity, "score": alert.score}
@@ -178,6 +202,14 @@ class Engine:
     def _cleared(self, asset: str, kind: str, *, essential: bool = True) -> Publication:
         topic = f"{self._root}/{asset}/alarm/{kind}"
         return Publication(topic, b"", qos=1, retain=True, essential=essential)
+
+    def _forgotten(self, asset: str) -> list[Publication]:
+        """Clear what the broker may keep of an asset whose states were lost."""
+        return [self._cleared(asset, "anomaly", essential=False), self._unlearned(asset)]
+
+    def _unlearned(self, asset: str) -> Publication:
+        topic = f"{self._root}/{asset}/commission"
+        return Publication(topic, b"", qos=1, retain=True, essential=False)
 
     def _quality_event(self, found: QualityEvent) -> list[Publication]:
         if (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +17,7 @@ import msgspec
 
 from edge_lstm import __version__
 from edge_lstm.clock import Clock
+from edge_lstm.contracts.commission import Commission
 from edge_lstm.contracts.config import DeviceConfig
 from edge_lstm.engine import Engine
 from edge_lstm.errors import SnapshotError
@@ -230,7 +231,7 @@ class Loop:
         self._connections += 1
         if not found.session_present and self._connections > 1:
             log.warning(event("mqtt.session_lost", detail="readings sent meanwhile are lost"))
-            self._outbox.add(self._engine.alarms())
+            self._outbox.add(self._engine.retained())
         topic = f"{self._parts.config.root}/model"
         said = {**msgspec.to_builtins(self._parts.model), "status": "running"}
         self._transport.publish(Publication(topic, _ENCODER.encode(said), qos=1, retain=True))
@@ -303,7 +304,9 @@ class Loop:
         parts, counters, now = self._parts, self._engine.counters, self._clock.monotonic()
         if self._outbox.dropped:
             self._problems["outbox"] = f"{self._outbox.dropped} alerts or other messages were given up"
-        seen = counters.last_reading_ns
+        seen, commissions = counters.last_reading_ns, self._engine.detector.commissions()
+        learning = [told for told in commissions if told.status == "commissioning"]
+        self._note_refused([told for told in learning if told.reason])
         return Health(
             node=parts.config.node,
             pid=os.getpid(),
@@ -320,6 +323,8 @@ class Loop:
             bad_values=counters.bad_values,
             failures=counters.failures,
             assets=len(self._engine.detector.assets),
+            commissioning=len(learning),
+            commissioned=len(commissions) - len(learning),
             alerts=counters.alerts,
             alerts_open=len(self._engine.detector.open_alerts()),
             queue=self._transport.backlog,
@@ -330,6 +335,14 @@ class Loop:
             snapshot_age_s=None if self._saved is None else round(now - self._saved, 3),
             state_reset_reason=parts.reset_reason,
         )
+
+    def _note_refused(self, refused: Sequence[Commission]) -> None:
+        """An asset that cannot be learned is not watched: somebody should know."""
+        self._problems.pop("commission", None)
+        if refused:
+            first, more = refused[0], f", and {len(refused) - 1} more" if len(refused) > 1 else ""
+            what = f"not watched, its baseline is unsteady: {first.asset} ({first.reason}){more}"
+            self._problems["commission"] = what
 
     def _tell_status(self) -> None:
         mqtt, counters = self._parts.config.mqtt, self._engine.counters

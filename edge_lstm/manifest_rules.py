@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from edge_lstm.contracts.manifest import MEMBER, AssetScaling, Head, Manifest
+from edge_lstm.rule import Rule
 
 __all__ = ["problems"]
 
@@ -21,6 +22,13 @@ def problems(manifest: Manifest) -> Iterator[str]:
     names = [channel.name for channel in manifest.channels]
     if not names or len(set(names)) != len(names):
         yield "channels must have names, and each another one"
+    elif all(channel.role == "context" for channel in manifest.channels):
+        yield "no channel has the role telemetry, so there is nothing to score"
+    if manifest.score_when:
+        try:
+            Rule.parse(manifest.score_when, names)
+        except ValueError as error:
+            yield f"score_when is no rule: {error}"
     yield from _tensors(manifest)
     for where, scaling in (("scaling", manifest.scaling), *manifest.assets.items()):
         yield from _scaling(where, scaling, len(names))

@@ -76,7 +76,9 @@ def restore(state: StateDir, make_engine: Callable[[], Engine], *, sha256: str, 
         return Restored(engine=engine, pending=saved.unsent, filters=filters, reset_reason="damaged")
     engine.counters = saved.counters
     log.info(event("snapshot.restored", assets=len(engine.detector.assets), unsent=len(saved.unsent)))
-    return Restored(engine=engine, pending=saved.unsent + engine.restored(), filters=filters)
+    told = [one.asset for one in saved.detector.streams if one.commission and one.commission.told]
+    pending = saved.unsent + engine.restored() + engine.unlearned(told)
+    return Restored(engine=engine, pending=pending, filters=filters)
 
 
 def _close_all(engine: Engine, saved: DaemonSnapshot, clock: Clock) -> list[Publication]:

@@ -17,6 +17,7 @@ from msgspec import inspect
 
 from edge_lstm.contracts.alarm import AlarmOverrides
 from edge_lstm.contracts.alert import Alert
+from edge_lstm.contracts.commission import Commission, CommissionConfig
 from edge_lstm.contracts.config import (
     DeviceConfig,
     InputConfig,
@@ -32,6 +33,7 @@ __all__ = ["attribute_texts", "generated", "main"]
 _SCHEMAS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "config": (DeviceConfig, "Configuration of an edge-lstm device"),
     "alert": (Alert, "edge-lstm.alert/1"),
+    "commission": (Commission, "edge-lstm.commission/1"),
     "health": (Health, "edge-lstm.health/1"),
 }
 _SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
@@ -40,6 +42,7 @@ _SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("mqtt.tls.", TlsConfig),
     ("inputs[].", InputConfig),
     ("alarm.", AlarmOverrides),
+    ("commission.", CommissionConfig),
     ("publish.", PublishConfig),
     ("snapshot.", SnapshotConfig),
 )

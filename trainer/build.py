@@ -6,11 +6,11 @@ import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import keras
 import msgspec
@@ -36,7 +36,9 @@ from edge_lstm.contracts.manifest import (
     Threshold,
 )
 from edge_lstm.core.normalize import normalizers
-from edge_lstm.errors import OperatorError
+from edge_lstm.core.when import scored_channels
+from edge_lstm.errors import ConfigError, HistoryError, OperatorError
+from edge_lstm.rule import Rule
 from edge_lstm.selftest import golden_run, verify
 from edge_lstm.times import format_time
 from trainer.calibrate import (
@@ -59,11 +61,24 @@ from trainer.model import HEADS, Autoencoder, Shape
 from trainer.normal_runs import cut_runs
 from trainer.progress import Watcher
 from trainer.scale import learn_scaling
-from trainer.settings import ModelSettings, TrainSettings
+from trainer.settings import ChannelSettings, ModelSettings, TrainSettings
 from trainer.split import Part, split
 from trainer.trace import Trace, trace
 
-__all__ = ["Built", "Prepared", "build", "pack", "wake_tensorflow"]
+__all__ = [
+    "Built",
+    "Prepared",
+    "Whole",
+    "backend_of",
+    "build",
+    "build_whole",
+    "deliver",
+    "heads_of",
+    "pack",
+    "select",
+    "together",
+    "wake_tensorflow",
+]
 
 Floats = NDArray[np.float64]
 
@@ -96,6 +111,29 @@ class Prepared:
     scaling: AssetScaling
     assets: dict[str, AssetScaling]
     notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Every member, trained and calibrated, before some are chosen.
+
+    Attributes:
+        manifest: With the heads of all members; its threshold is not set.
+        prepared: What they learned from.
+        fitted: The network.
+        traces: The history through all members, the network as int8.
+        converted: The network as int8.
+        float_converted: The network as it was trained.
+        weights: Arrays of the linear members.
+    """
+
+    manifest: Manifest
+    prepared: Prepared
+    fitted: Fitted
+    traces: list[Trace]
+    converted: Converted
+    float_converted: Converted
+    weights: Mapping[str, Floats]
 
 
 @dataclass(slots=True)
@@ -137,35 +175,53 @@ def build(history: History, settings: TrainSettings, *, name: str, watcher: Watc
         HistoryError: The history does not suffice.
         ConversionError: The model did not become whole int8.
     """
-    watcher.stage("scale and split")
-    prepared = prepare(history, settings)
-    watcher.stage("train")
-    fitted = train(prepared, settings, watcher)
-    watcher.stage("convert to int8")
-    converted, plain = convert_both(fitted.model, prepared)
-    weights = fit_linear(prepared, settings)
-    whole = draft(history, settings, prepared, converted, name=name)
-    watcher.stage("calibrate on the int8 model")
-    traces = run(whole, converted, weights, prepared.parts, watcher)
-    warm_up = whole.grid.warm_up
-    whole = _with(whole, scoring=calibrate_heads(whole.scoring, traces, warm_up=warm_up))
+    whole = build_whole(history, settings, name=name, watcher=watcher)
     watcher.stage("contest on injected faults")
-    field = Field(whole, converted.content, weights)
-    contest = hold_contest(field, costs_of(whole, fitted.model, weights), prepared, settings)
-    members = chosen(contest, settings)
-    manifest, traces = select(whole, members), [one.only(heads_of(whole, members)) for one in traces]
-    scores = normal_scores(manifest.scoring, traces, warm_up=warm_up)
-    threshold, tail = calibrate_threshold(scores, settings.alarm, period_s=history.period_s)
-    manifest = _with(manifest, threshold=threshold)
-    float_traces = traces
+    field = Field(whole.manifest, whole.converted.content, whole.weights)
+    costs = costs_of(whole.manifest, whole.fitted.model, whole.weights)
+    contest = hold_contest(field, costs, whole.prepared, settings)
+    manifest, traces, tail = deliver(whole, chosen(contest, settings), settings)
+    plain, float_traces = whole.float_converted, traces
     if manifest.input:
         watcher.stage("compare int8 with float")
         float_manifest = _with(manifest, inputs=plain.inputs, outputs=plain.outputs)
-        float_traces = run(float_manifest, plain, weights, prepared.parts, watcher)
-    built = Built(manifest, fitted, traces, float_traces, tail, converted, plain, weights)
+        float_traces = run(float_manifest, plain, whole.weights, whole.prepared.parts, watcher)
+    built = Built(manifest, whole.fitted, traces, float_traces, tail, whole.converted, plain, whole.weights)
     built.metrics = {**measure(built, history.channels), "contest": contest.to_dict()}
     built.manifest = _with(manifest, metrics=built.metrics)
     return built
+
+
+def build_whole(history: History, settings: TrainSettings, *, name: str, watcher: Watcher) -> Whole:
+    """Train, convert and calibrate every member.
+
+    Raises:
+        HistoryError: The history does not suffice.
+        ConversionError: The model did not become whole int8.
+    """
+    watcher.stage("scale and split")
+    prepared = prepare(history, settings)
+    watcher.stage("train")
+    fitted = train(prepared, settings, history.channels, watcher)
+    watcher.stage("convert to int8")
+    converted, plain = convert_both(fitted.model, prepared)
+    weights = fit_linear(prepared, settings)
+    manifest = draft(history, settings, prepared, converted, name=name)
+    watcher.stage("calibrate on the int8 model")
+    traces = run(manifest, converted, weights, prepared.parts, watcher)
+    scoring = calibrate_heads(manifest.scoring, traces, warm_up=manifest.grid.warm_up)
+    return Whole(_with(manifest, scoring=scoring), prepared, fitted, traces, converted, plain, weights)
+
+
+def deliver(
+    whole: Whole, members: Sequence[Member], settings: TrainSettings
+) -> tuple[Manifest, list[Trace], Tail]:
+    """The manifest of a bundle with these members alone, its threshold, and what that rests on."""
+    manifest = select(whole.manifest, members)
+    traces = [one.only(heads_of(whole.manifest, members)) for one in whole.traces]
+    scores = normal_scores(manifest.scoring, traces, warm_up=manifest.grid.warm_up)
+    threshold, tail = calibrate_threshold(scores, settings.alarm, period_s=manifest.grid.period_s)
+    return _with(manifest, threshold=threshold), traces, tail
 
 
 def heads_of(manifest: Manifest, members: Sequence[Member]) -> list[int]:
@@ -191,22 +247,46 @@ def costs_of(manifest: Manifest, model: Autoencoder, weights: Mapping[str, Float
 
 
 def hold_contest(
-    field: Field, costs: Mapping[Member, float], prepared: Prepared, settings: TrainSettings
+    field: Field,
+    costs: Mapping[Member, float],
+    prepared: Prepared,
+    settings: TrainSettings,
+    *,
+    shipped: Sequence[Member] | None = None,
 ) -> Contest:
-    """Every member alone and what would be shipped, on faults injected into held-out rows."""
+    """Every member alone and what would be shipped, on faults injected into held-out rows.
+
+    Args:
+        field: The members.
+        costs: Of each member that takes part.
+        prepared: Stretches with held-out rows, and the scaling.
+        settings: Seed and alarm budget.
+        shipped: The members that would be shipped; by default those of the settings.
+    """
     default, named = normalizers(prepared.scaling, prepared.assets, clip=math.inf)
     usual = [part for part in prepared.parts if not part.odd and len(part.values) > part.validation]
     stretches = [
-        named.get(part.asset, default).forward(part.values[max(0, part.validation - CONTEST_LEAD) :])
+        named.get(part.asset, default).forward(rows)
         for part in usual
+        for rows in _unpaused(part, max(0, part.validation - CONTEST_LEAD))
     ]
+    normal = cut_runs(stretches, lead=CONTEST_LEAD, horizon=CONTEST_HORIZON, most=CONTEST_RUNS)
+    scored = np.flatnonzero(scored_channels(field.channels)).astype(np.int64)
     wanted = settings.alarm.budget_per_month / (MONTH_S / field.period_s)
     return run_contest(
-        candidates(field, costs, together(settings)),
-        cut_runs(stretches, lead=CONTEST_LEAD, horizon=CONTEST_HORIZON, most=CONTEST_RUNS),
+        candidates(field, costs, shipped or together(settings)),
+        replace(normal, scored=scored),
         level_of=lambda scores: level_of(fit_tail(scores), wanted),
+        reference="lstm" if "lstm" in costs else next(iter(costs)),
         seed=settings.seed,
     )
+
+
+def _unpaused(part: Part, first: int) -> list[Floats]:
+    """The unbroken stretches of rows that are scored, from a row on; an empty one where there is none."""
+    paused = part.paused[first:]
+    pieces = np.split(np.arange(len(paused)), np.flatnonzero(np.diff(paused)) + 1)
+    return [part.values[first:][rows] for rows in pieces if not paused[rows[0]]] or [part.values[:0]]
 
 
 def together(settings: TrainSettings) -> Sequence[Member]:
@@ -239,8 +319,50 @@ def prepare(history: History, settings: TrainSettings) -> Prepared:
         np.asarray(scaling.centre),
         validation=settings.validation,
         held_out=settings.held_out,
+        rule=rule_of(settings, history.channels),
     )
+    if not any((~part.paused[part.validation :]).any() for part in parts if not part.odd):
+        raise HistoryError(
+            "the rule alarm.score_when holds in no held-out row",
+            expected="a rule that holds while the machine works",
+            got=settings.alarm.score_when or "rows at an odd operating point only",
+        )
     return Prepared(parts, scaling, assets, _odd_notices(history, odd))
+
+
+def rule_of(settings: TrainSettings, channels: Sequence[str]) -> Rule | None:
+    """The rule ``alarm.score_when``, if there is one.
+
+    Raises:
+        ConfigError: It is no rule about these channels.
+    """
+    if not settings.alarm.score_when:
+        return None
+    try:
+        return Rule.parse(settings.alarm.score_when, channels)
+    except ValueError as error:
+        raise ConfigError(f"is no rule: {error}", key="alarm.score_when") from error
+
+
+def channels_of(settings: TrainSettings, names: Sequence[str]) -> tuple[Channel, ...]:
+    """The channels with all that is known of them.
+
+    Raises:
+        ConfigError: None of them is to be scored.
+    """
+    channels = []
+    for name in names:
+        facts = settings.channels.get(name, ChannelSettings())
+        role: Literal["telemetry", "context"] = "context" if facts.role == "context" else "telemetry"
+        channels.append(Channel(name, facts.unit, *facts.valid, role))
+    if not scored_channels(channels).any():
+        raise ConfigError(
+            "there is nothing to score",
+            key="channels",
+            expected="at least one channel with the role telemetry",
+            got="only context",
+        )
+    return tuple(channels)
 
 
 def _odd_notices(history: History, odd: Sequence[bool]) -> tuple[str, ...]:
@@ -261,20 +383,21 @@ def _normalized(prepared: Prepared) -> list[NDArray[np.float32]]:
     return [named.get(p.asset, default).forward(p.values).astype(np.float32) for p in prepared.parts]
 
 
-def train(prepared: Prepared, settings: TrainSettings, watcher: Watcher) -> Fitted:
-    """Train on the learned rows; stop by the validation rows."""
+def train(prepared: Prepared, settings: TrainSettings, names: Sequence[str], watcher: Watcher) -> Fitted:
+    """Train on the learned rows; stop by the validation rows. ``names`` are the channels'."""
     model, z = settings.model, _normalized(prepared)
+    scored = scored_channels(channels_of(settings, names))
     learned, later = [], []
     for part, x in zip(prepared.parts, z, strict=True):
-        seen = part.seen.astype(np.float32)
+        seen = (part.seen & scored).astype(np.float32)  # a context channel is seen and not predicted
         learned.append((x[: part.train], seen[: part.train]))
         if part.validation > part.train:
             first = max(0, part.train - LEAD_ROWS)
             later.append((x[first : part.validation], seen[first : part.validation], part.train - first))
     shape = shape_of(model, z[0].shape[1])
-    names = ("updates", "steps", "learning_rate", "clip_norm", "dropout", "patience")
-    fit_settings = FitSettings(seed=settings.seed, **{name: getattr(model, name) for name in names})
-    return fit(
+    facts = ("updates", "steps", "learning_rate", "clip_norm", "dropout", "patience")
+    fit_settings = FitSettings(seed=settings.seed, **{name: getattr(model, name) for name in facts})
+    fitted = fit(
         learned,
         later,
         shape,
@@ -283,6 +406,9 @@ def train(prepared: Prepared, settings: TrainSettings, watcher: Watcher) -> Fitt
             e.update / e.updates, f"loss {e.train_loss:.4f}, later history {e.validation_loss:.4f}"
         ),
     )
+    moved = np.any([np.ptp(x, axis=0) > 0 for x in z], axis=0)
+    fitted.model.silence(np.flatnonzero(~moved).tolist())
+    return fitted
 
 
 def shape_of(model: ModelSettings, channels: int) -> Shape:
@@ -331,12 +457,7 @@ def draft(
     history: History, settings: TrainSettings, prepared: Prepared, converted: Converted, *, name: str
 ) -> Manifest:
     """The manifest, but for what calibration finds out."""
-    alarm, known = settings.alarm, settings.channels
-    channels = []
-    for channel in history.channels:
-        facts = known.get(channel)
-        low, high = facts.valid if facts else (None, None)
-        channels.append(Channel(channel, facts.unit if facts else "", low, high))
+    alarm = settings.alarm
     return Manifest(
         format=FORMAT,
         min_runtime=__version__,
@@ -348,7 +469,7 @@ def draft(
         outputs=converted.outputs,
         input=FRAME,
         states=converted.states,
-        channels=tuple(channels),
+        channels=channels_of(settings, history.channels),
         scaling=prepared.scaling,
         assets=prepared.assets,
         grid=Grid(
@@ -359,11 +480,12 @@ def draft(
         golden_tolerance=GOLDEN_TOLERANCE,
         training=_training_facts(history, settings, prepared),
         metrics={},
+        score_when=settings.alarm.score_when or "",
     )
 
 
 def _heads(settings: TrainSettings, channels: int) -> tuple[Head, ...]:
-    """Structure, dynamics and level: no one of them sees every fault (docs/explain-scoring.md)."""
+    """Structure, dynamics and level: no one of them sees every fault (docs/explain-detection.md)."""
     score, zeros, ones = settings.score, (0.0,) * channels, (1.0,) * channels
 
     def head(kind: Kind, output: str, alpha: float, pre_alpha: float = 1.0, **takes: Any) -> Head:
@@ -426,10 +548,11 @@ def run(
         done += rows
         watcher.advance(min(1.0, done / total))
 
-    return trace(manifest, _backend(manifest, converted), weights, parts, most=TRACE_ROWS, progress=count)
+    return trace(manifest, backend_of(manifest, converted), weights, parts, most=TRACE_ROWS, progress=count)
 
 
-def _backend(manifest: Manifest, converted: Converted) -> LiteRtBackend:
+def backend_of(manifest: Manifest, converted: Converted) -> LiteRtBackend:
+    """What runs a network that is not in a bundle yet."""
     return LiteRtBackend(Bundle(Path("memory"), "", manifest, {MODEL: converted.content}))
 
 

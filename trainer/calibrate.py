@@ -17,10 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm.contracts.manifest import Scoring, Threshold
+from edge_lstm.errors import HistoryError
 from trainer.settings import AlarmSettings
 from trainer.trace import Trace, biases, fused, levels
 
-__all__ = ["Tail", "calibrate_heads", "calibrate_threshold", "fit_tail", "level_of", "normal_scores"]
+__all__ = [
+    "Tail",
+    "calibrate_heads",
+    "calibrate_threshold",
+    "counted_rows",
+    "fit_tail",
+    "level_of",
+    "normal_scores",
+]
 
 Floats = NDArray[np.float64]
 
@@ -82,9 +91,20 @@ def calibrate_heads(scoring: Scoring, traces: Sequence[Trace], *, warm_up: int) 
         scoring: Heads with their smoothing; statistics are replaced.
         traces: Segments through all members.
         warm_up: Rows after a reset that do not count.
+
+    Raises:
+        HistoryError: No stretch is longer than the warm-up.
     """
     traces = [one for one in traces if not one.part.odd]
-    rows = [_settled(one, warm_up) for one in traces]
+    longest = max((len(one.part.values) for one in traces), default=0)
+    if longest <= warm_up:
+        raise HistoryError(
+            "nothing is left to calibrate on",
+            expected=f"stretches of more than {warm_up} rows (alarm.warm_up)",
+            got=f"the longest has {longest}",
+            do="give longer unbroken stretches, or a smaller warm_up in train.yaml",
+        )
+    rows = [counted_rows(one, warm_up) for one in traces]
     residual = np.concatenate([biases(scoring, one)[part] for one, part in zip(traces, rows, strict=True)])
     skip = np.concatenate([one.skip[part] for one, part in zip(traces, rows, strict=True)])
     counted = np.ma.masked_array(residual, skip)
@@ -102,14 +122,18 @@ def calibrate_heads(scoring: Scoring, traces: Sequence[Trace], *, warm_up: int) 
     return msgspec.structs.replace(scoring, heads=tuple(scaled))
 
 
-def _settled(one: Trace, warm_up: int) -> slice:
-    """Rows after the warm-up; of a segment too short for it, the second half."""
-    return slice(min(warm_up, len(one.z) // 2), None)
+def counted_rows(one: Trace, warm_up: int) -> NDArray[np.intp]:
+    """Rows of a trace that say what is normal: after the warm-up, and not paused.
+
+    Of a segment too short for the warm-up, those of the second half.
+    """
+    rows = np.arange(len(one.z))
+    return rows[(rows >= min(warm_up, len(rows) // 2)) & ~one.part.paused[one.start :]]
 
 
 def normal_scores(scoring: Scoring, traces: Sequence[Trace], *, warm_up: int) -> list[Floats]:
-    """Scores of the settled rows of usual segments, a stretch a segment."""
-    return [fused(scoring, one)[_settled(one, warm_up)] for one in traces if not one.part.odd]
+    """Scores of the counted rows of usual segments, a stretch a segment."""
+    return [fused(scoring, one)[counted_rows(one, warm_up)] for one in traces if not one.part.odd]
 
 
 def fit_tail(stretches: Sequence[Floats]) -> Tail:

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from edge_lstm.backends.litert import LiteRtBackend
 from edge_lstm.bundle import MODEL, Bundle
-from edge_lstm.contracts.manifest import MEMBER, Manifest, Member
+from edge_lstm.contracts.manifest import MEMBER, Channel, Manifest, Member
 from edge_lstm.core.linear import LinearMembers
 from edge_lstm.core.quantize import dequantize, quantize, zero
 from edge_lstm.core.scoring import Scorer
 from edge_lstm.core.stepper import state_tensors
 from edge_lstm.core.streams import StreamTable
+from edge_lstm.core.when import scored_channels
 from trainer.contest import Candidate
 
 __all__ = ["Field", "candidates"]
@@ -39,7 +40,7 @@ class Field:
         self._manifest = manifest
         self._bundle = Bundle(Path("memory"), "", manifest, {MODEL: model})
         self._linear = LinearMembers(manifest.scoring.heads, weights)
-        self._scorer = Scorer(manifest.scoring)
+        self._scorer = Scorer(manifest.scoring, scored_channels(manifest.channels))
         self._scale = np.array([head.scale for head in manifest.scoring.heads])
         self._members = np.array([MEMBER[head.kind] for head in manifest.scoring.heads])
         self._answers: dict[bytes, Floats] = {}
@@ -48,6 +49,11 @@ class Field:
     def period_s(self) -> float:
         """Time between readings, seconds."""
         return self._manifest.grid.period_s
+
+    @property
+    def channels(self) -> Sequence[Channel]:
+        """The channels, in order."""
+        return self._manifest.channels
 
     def score(self, runs: Floats, members: Sequence[Member]) -> Floats:
         """Scores of some of the members together, (runs, rows).
@@ -93,7 +99,7 @@ class Field:
             expected = scorer.expectation(said, z[:, t, None], previous)
             skip = np.broadcast_to(scorer.silent(first=t == 0), said.shape)
             scorer.update(bias, smoothed, z[:, t, None] - expected, skip=skip)
-            out[:, t] = np.log1p(smoothed.mean(axis=-1) / self._scale)
+            out[:, t] = np.log1p(scorer.mean(smoothed) / self._scale)
         return out
 
 

@@ -59,6 +59,11 @@ class Cell(tf.Module):
     def _build(self, inputs: int, units: int, seed: int) -> None:
         """Make the weights."""
 
+    @property
+    def input_kernels(self) -> list[tf.Variable]:
+        """The weights that the input meets, each (inputs, ...)."""
+        return [self.kernel]
+
     @abstractmethod
     def __call__(self, x: tf.Tensor, states: States) -> States:
         """The next states, each (batch, units), from x (batch, inputs) and the states."""
@@ -137,6 +142,11 @@ class GruCell(Cell):
         self.new_kernel = glorot(inputs, units, seed=seed + 2)
         self.new_recurrent = _orthogonal(units, units, seed=seed + 3)
         self.new_bias = _gate_bias(units, (0,))
+
+    @property
+    def input_kernels(self) -> list[tf.Variable]:
+        """Of the gates and of the new value."""
+        return [self.kernel, self.new_kernel]
 
     def __call__(self, x: tf.Tensor, states: States) -> States:
         """The next hidden."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import click
 import msgspec
 
+from edge_lstm.contracts.commission import LEAST_READINGS, MOST_READINGS, CommissionConfig
 from edge_lstm.contracts.manifest import Member
 from edge_lstm.errors import ConfigError, OperatorError
 from edge_lstm.quiet import quiet_stderr
@@ -20,9 +21,18 @@ from trainer.settings import TrainSettings
 from trainer.settings_rules import check_settings
 
 if TYPE_CHECKING:
+    from edge_lstm.contracts.config import DeviceConfig
     from trainer.data import History
 
-__all__ = ["check_channels", "history_options", "read_training", "replay", "train", "train_settings"]
+__all__ = [
+    "check_channels",
+    "commission_of",
+    "history_options",
+    "read_training",
+    "replay",
+    "train",
+    "train_settings",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -225,8 +235,8 @@ def _check_out(out: Path, name: str) -> None:
 
 def check_channels(settings: TrainSettings, channels: Sequence[str], config: Path | None) -> None:
     """A misspelt channel would lose its valid range without a word."""
-    for name in settings.channels:
-        if name not in channels:
+    for name, channel in settings.channels.items():
+        if name not in channels and channel.role != "ignored":
             near = difflib.get_close_matches(name, channels, n=1)
             raise ConfigError(
                 "there is no such channel in the history",
@@ -244,7 +254,15 @@ def read_training(paths: tuple[Path, ...], settings: TrainSettings) -> History:
     """
     from trainer.data import read_history  # noqa: PLC0415
 
-    return read_history(paths, **msgspec.structs.asdict(settings.history))
+    ignored = [name for name, channel in settings.channels.items() if channel.role == "ignored"]
+    ignore = tuple(dict.fromkeys([*settings.history.ignore, *ignored]))
+    return read_history(paths, **{**msgspec.structs.asdict(settings.history), "ignore": ignore})
+
+
+def commission_of(site: DeviceConfig | None, readings: int | None) -> CommissionConfig:
+    """How unknown machines are learned: as the site says, with the command line's number over it."""
+    config = site.commission if site else CommissionConfig()
+    return config if readings is None else msgspec.structs.replace(config, readings=readings)
 
 
 @click.command(
@@ -253,7 +271,12 @@ def read_training(paths: tuple[Path, ...], settings: TrainSettings) -> History:
 )
 @_PATHS
 @_option("--bundle", type=click.Path(path_type=Path), help="The bundle; by default the one of --config.")
-@_option("--config", type=click.Path(path_type=Path), help="Device configuration: node and alarm overrides.")
+@_option("--config", type=click.Path(path_type=Path), help="Device configuration: node, alarm, commission.")
+@_option(
+    "--commission",
+    type=click.IntRange(LEAST_READINGS, MOST_READINGS),
+    help="Learn the scaling of a machine that the bundle does not name from its first readings, so many.",
+)
 @_option("--scores", type=click.Path(path_type=Path), help="Write scores: .csv, .parquet or .jsonl.")
 @_option("--channels", is_flag=True, help="With --scores: the reconstruction error of every channel too.")
 @_option("--alerts", type=click.Path(path_type=Path), help="Write alerts as JSON lines, the very payloads.")
@@ -266,6 +289,7 @@ def replay(
     history: tuple[Path, ...],
     bundle: Path | None,
     config: Path | None,
+    commission: int | None,
     scores: Path | None,
     channels: bool,
     alerts: Path | None,
@@ -302,6 +326,7 @@ def replay(
         table,
         node=site.node if site else "replay",
         alarm=site.alarm if site else AlarmOverrides(),
+        commission=commission_of(site, commission),
         asset=asset,
     )
     if scores:

@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_lstm.contracts.manifest import Manifest
 from trainer.build import Built
-from trainer.calibrate import MONTH_S, PROOF, normal_scores
+from trainer.calibrate import MONTH_S, PROOF, counted_rows, normal_scores
 from trainer.contest_words import contest_lines, contest_page, contest_table
 from trainer.folds_text import folds_lead, folds_lines, folds_table
 from trainer.profile import Profile
@@ -63,7 +63,7 @@ def card(manifest: Manifest) -> str:
     """``card.md``: data, channels, period, figures, limits, intended use."""
     training, metrics, threshold = manifest.training, manifest.metrics, manifest.threshold
     channels = "\n".join(
-        f"| {c.name} | {c.unit or '-'} | {centre:.6g} | {scale:.6g} |"
+        f"| {c.name} | {c.role} | {c.unit or '-'} | {centre:.6g} | {scale:.6g} |"
         for c, centre, scale in zip(
             manifest.channels, manifest.scaling.centre, manifest.scaling.scale, strict=True
         )
@@ -84,8 +84,8 @@ Assets: {", ".join(manifest.assets) or "not told apart"}.
 {"".join(f"{chr(10)}- {notice}" for notice in training["notices"])}
 
 ## Channels
-| channel | unit | centre | scale |
-|---|---|---|---|
+| channel | role | unit | centre | scale |
+|---|---|---|---|---|
 {channels}
 
 ## Figures
@@ -186,9 +186,7 @@ def report(built: Built, profile: Profile) -> str:
     real = normal_scores(manifest.scoring, built.float_traces, warm_up=warm_up)
     pooled, curve = np.concatenate(int8), built.fitted.curve
     usual = [one for one in built.traces if not one.part.odd]
-    times = [
-        one.part.time_ns[len(one.part.time_ns) - len(rows) :] for one, rows in zip(usual, int8, strict=True)
-    ]
+    times = [one.part.time_ns[one.start :][counted_rows(one, warm_up)] for one in usual]
     starts = np.cumsum([0] + [len(rows) for rows in int8[:-1]])
     return render_training(
         TrainingReport(
@@ -252,7 +250,9 @@ def _fits(manifest: Manifest) -> list[ChannelFit]:
         return Fit(**figures)
 
     return [
-        ChannelFit(c.name, c.unit, fit("train", c.name), fit("held_out", c.name)) for c in manifest.channels
+        ChannelFit(c.name, c.unit, fit("train", c.name), fit("held_out", c.name))
+        for c in manifest.channels
+        if c.role == "telemetry"
     ]
 
 

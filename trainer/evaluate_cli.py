@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from trainer.cli import history_options
+from edge_lstm.contracts.commission import LEAST_READINGS, MOST_READINGS
+from trainer.cli import commission_of, history_options
 from trainer.extras import need_extra
 from trainer.outputs import refuse_overwriting
 
@@ -47,7 +48,14 @@ _NO_LABELS = (
     "--config",
     type=click.Path(path_type=Path),
     show_envvar=True,
-    help="Device configuration: the alarm overrides of the site.",
+    help="Device configuration: alarm overrides and commission of the site.",
+)
+@click.option(
+    "--commission",
+    type=click.IntRange(LEAST_READINGS, MOST_READINGS),
+    show_envvar=True,
+    help="Learn the scaling of a machine that the bundle does not name from its first readings, so many; "
+    "they are not judged.",
 )
 @click.option(
     "--window",
@@ -86,6 +94,7 @@ def evaluate(
     as_json: bool,
     html: Path | None,
     config: Path | None,
+    commission: int | None,
     window: int,
     step: int,
     folds: int | None,
@@ -122,7 +131,12 @@ def evaluate(
     if labels is not None:
         marks = read_labels(data, labels, channels=names, options=read_options(**given))
     replayed = replay(
-        opened, history, node="evaluate", alarm=site.alarm if site else AlarmOverrides(), asset=asset
+        opened,
+        history,
+        node="evaluate",
+        alarm=site.alarm if site else AlarmOverrides(),
+        asset=asset,
+        commission=commission_of(site, commission),
     )
     tracks = tracks_of(replayed, history, manifest, asset=asset, labels=marks)
     level = replayed.scores[0].threshold if replayed.scores else manifest.threshold.level

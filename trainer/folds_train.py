@@ -6,35 +6,30 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_lstm.contracts.manifest import MEMBER, Manifest, Member
-from edge_lstm.core.normalize import normalizers
 from edge_lstm.times import format_time
 from trainer.build import (
-    CONTEST_HORIZON,
     CONTEST_LEAD,
-    CONTEST_RUNS,
     Built,
+    Prepared,
     build,
     costs_of,
+    hold_contest,
+    rule_of,
     run,
 )
-from trainer.calibrate import MONTH_S, fit_tail, level_of
-from trainer.candidates import Field, candidates
-from trainer.contest import Contest, run_contest
+from trainer.candidates import Field
+from trainer.contest import Contest
 from trainer.data import History
-from trainer.folds import Fold, Judged, cut_folds, spread
+from trainer.folds import Fold, cut_folds, spread
 from trainer.metrics import channel_errors
 from trainer.network import with_network
-from trainer.normal_runs import cut_runs
 from trainer.progress import Watcher, Within
 from trainer.settings import TrainSettings
-from trainer.split import Part, hold
+from trainer.split import Part, judging
 
 __all__ = ["GAP", "cross_validate"]
-
-Floats = NDArray[np.float64]
 
 GAP = CONTEST_LEAD
 """Rows around a block that are not learned: as many as bring a state up for the contest."""
@@ -73,7 +68,7 @@ def cross_validate(
         watcher.say(_line(number, folds, each[-1]))
     errors = {
         channel: {key: spread([one["errors"][channel][key] for one in each]) for key in ("rmse", "r2")}
-        for channel in history.channels
+        for channel in each[0]["errors"]
     }
     figures = {key: spread([one[key] for one in each]) for key in _FIGURES}
     return {"folds": folds, "gap_rows": GAP, "each": each, "figures": figures, "errors": errors}
@@ -82,20 +77,17 @@ def cross_validate(
 def _judge(fold: Fold, built: Built, settings: TrainSettings, watcher: Watcher) -> dict[str, Any]:
     watcher.stage("judge the block")
     manifest = with_network(built)
-    parts = [_part(one, manifest) for one in fold.judged]
+    centre, rule = np.asarray(manifest.scaling.centre), rule_of(settings, fold.learned.channels)
+    parts = [judging(one.segment, centre, lead=one.lead, rule=rule) for one in fold.judged]
     members: list[Member] = list(dict.fromkeys(MEMBER[head.kind] for head in manifest.scoring.heads))
     contest = _contest(built, manifest, parts, members, settings)
     shipped = contest.results["+".join(members)]
-    names = [channel.name for channel in manifest.channels]
     traces = run(manifest, built.converted, built.weights, parts, watcher)
-    errors = channel_errors(manifest, traces, names)["held_out"]
+    errors = channel_errors(manifest, traces, fold.learned.channels)["held_out"]
+    scales = dict(zip(fold.learned.channels, manifest.scaling.scale, strict=True))
     start, end = fold.span
-    scaled = [
-        errors[name]["rmse"] / scale
-        for name, scale in zip(names, manifest.scaling.scale, strict=True)
-        if errors[name]["rmse"] is not None
-    ]
-    known = [errors[name]["r2"] for name in names if errors[name]["r2"] is not None]
+    scaled = [one["rmse"] / scales[name] for name, one in errors.items() if one["rmse"] is not None]
+    known = [one["r2"] for one in errors.values() if one["r2"] is not None]
     return {
         "start": format_time(start),
         "end": format_time(end),
@@ -109,31 +101,18 @@ def _judge(fold: Fold, built: Built, settings: TrainSettings, watcher: Watcher) 
     }
 
 
-def _part(one: Judged, manifest: Manifest) -> Part:
-    """A stretch of which nothing is learned; the lead brings the state up."""
-    segment, centre = one.segment, np.asarray(manifest.scaling.centre)
-    values = hold(segment.values, centre)
-    return Part(segment.asset, segment.time_ns, values, np.isfinite(segment.values), one.lead, one.lead)
-
-
 def _contest(
     built: Built,
     manifest: Manifest,
-    parts: Sequence[Part],
+    parts: list[Part],
     members: Sequence[Member],
     settings: TrainSettings,
 ) -> Contest:
     field = Field(manifest, built.converted.content, built.weights)
     costs = costs_of(manifest, built.fitted.model, built.weights)
-    default, named = normalizers(manifest.scaling, manifest.assets, clip=np.inf)
-    stretches = [named.get(part.asset, default).forward(part.values) for part in parts]
-    wanted = settings.alarm.budget_per_month / (MONTH_S / field.period_s)
-    return run_contest(
-        candidates(field, {member: costs[member] for member in members}, members),
-        cut_runs(stretches, lead=CONTEST_LEAD, horizon=CONTEST_HORIZON, most=CONTEST_RUNS),
-        level_of=lambda scores: level_of(fit_tail(scores), wanted),
-        reference=members[0],
-        seed=settings.seed,
+    prepared = Prepared(parts, manifest.scaling, manifest.assets)
+    return hold_contest(
+        field, {member: costs[member] for member in members}, prepared, settings, shipped=members
     )
 
 

@@ -88,7 +88,7 @@ class _Slots:
 
 
 def inject(normal: NormalRuns, *, most_rows: int, seed: int = 0) -> Injected:
-    """Put faults of every kind into every channel, in stretches spread over the history.
+    """Put faults of every kind into every scored channel, in stretches spread over the history.
 
     Channels and strengths take turns, so that each kind has the same number of faults in
     each channel but for one; a fault that would change nothing is tried in other stretches
@@ -138,9 +138,10 @@ def _of_kind(
     kind: int, each: int, normal: NormalRuns, spread: Floats, rng: np.random.Generator
 ) -> tuple[_Slots, int]:
     """The faults of one kind, ``after`` already faulty, and how many tries were left out."""
-    count, _, channels = normal.values.shape
-    turn = np.arange(each)
-    channel, strength = turn % channels, _strengths(KINDS[kind], turn, channels)
+    count, _, width = normal.values.shape
+    places = np.arange(width) if normal.scored is None else normal.scored
+    turn, channels = np.arange(each), len(places)
+    channel, strength = places[turn % channels], _strengths(KINDS[kind], turn, channels)
     twin = np.resize(_shuffled(count, max(each, 1), rng), each)
     made = _slots(normal, twin, channel, strength, spread)
     faulty = _FAULTS[kind](made, rng)

@@ -61,7 +61,7 @@ def fit_var(segments: Sequence[Floats], settings: VarSettings) -> dict[str, Floa
     x, y = _thinned(x), _thinned(y)
     mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
     centred = x - mean_x
-    normal = centred.T @ centred + settings.ridge * np.eye(x.shape[1])
+    normal = centred.T @ centred + settings.ridge * len(x) * np.eye(x.shape[1])
     matrix = np.linalg.solve(normal, centred.T @ (y - mean_y))
     return {"var": np.vstack([mean_y - mean_x @ matrix, matrix])}
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edge_lstm.contracts.manifest import Manifest
 from edge_lstm.core.normalize import normalizers
 from edge_lstm.core.scoring import Scorer
+from edge_lstm.core.when import scored_channels
 from trainer.trace import Trace
 
 __all__ = ["agreement", "channel_errors", "pooled_errors"]
@@ -19,7 +20,7 @@ Floats = NDArray[np.float64]
 
 
 def channel_errors(manifest: Manifest, traces: Sequence[Trace], channels: Sequence[str]) -> dict[str, Any]:
-    """MSE, RMSE, MAE and R2 of the reconstruction, a channel, on learned and held-out rows.
+    """MSE, RMSE, MAE and R2 of the reconstruction, a scored channel, on learned and held-out rows.
 
     Of the forecast, where the model has no reconstruction.
 
@@ -41,7 +42,12 @@ def channel_errors(manifest: Manifest, traces: Sequence[Trace], channels: Sequen
         rows["train"].append((actual[learned], rebuilt[learned]))
         late = one.rows_from(one.part.validation)
         rows["held_out"].append((actual[late], rebuilt[late]))
-    return {name: pooled_errors(pairs, channels) for name, pairs in rows.items()}
+    scored = scored_channels(manifest.channels)
+    names = [name for name, one in zip(channels, scored, strict=True) if one]
+    return {
+        part: pooled_errors([(actual[:, scored], rebuilt[:, scored]) for actual, rebuilt in pairs], names)
+        for part, pairs in rows.items()
+    }
 
 
 def pooled_errors(pairs: Sequence[tuple[Floats, Floats]], channels: Sequence[str]) -> dict[str, Any]:

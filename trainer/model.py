@@ -10,7 +10,7 @@ makes it say where the machine comes from. That decoder is dropped from the expo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -169,6 +169,26 @@ class Autoencoder(tf.Module):
             change = self.change(top)
             said["forecast"] = change + tf.matmul(x, self.straight) if self.shape.linear else change
         return said
+
+    def silence(self, channels: Sequence[int]) -> None:
+        """Cut channels off: they move no state, and are expected at 0 for ever.
+
+        For channels that never moved in the history. What the initial weights make of them was
+        never trained, and would disturb the others when one moves.
+        """
+        if not channels:
+            return
+        heard = np.ones(self.shape.channels, np.float32)
+        heard[list(channels)] = 0
+        for kernel in self.cells[0].input_kernels:
+            kernel.assign(kernel * heard[:, None])
+        for head in ("rebuild", "change"):
+            dense = getattr(self, head, None)
+            if dense is not None:
+                dense.kernel.assign(dense.kernel * heard)
+                dense.bias.assign(dense.bias * heard)
+        if self.shape.linear:
+            self.straight.assign(self.straight * heard * heard[:, None])
 
     def weights(self) -> list[NDArray[np.float32]]:
         """A copy of every weight, in a fixed order."""

@@ -28,12 +28,14 @@ class NormalRuns:
         lead: Rows at the start of each run that only bring the state up.
         first: Where in the history each run begins, (runs,).
         counted: Rows of the history that count in at least one run.
+        scored: Channels that are scored, in which a fault could be found; None is all.
     """
 
     values: Floats
     lead: int
     first: NDArray[np.int64]
     counted: int
+    scored: NDArray[np.int64] | None = None
 
     @property
     def horizon(self) -> int:

@@ -17,6 +17,7 @@ from edge_lstm.backends import load_backend
 from edge_lstm.bundle import Bundle
 from edge_lstm.contracts.alarm import AlarmOverrides
 from edge_lstm.contracts.alert import Alert
+from edge_lstm.contracts.commission import Commission, CommissionConfig
 from edge_lstm.contracts.manifest import Channel, Manifest
 from edge_lstm.contracts.reading import Reading, Reject
 from edge_lstm.contracts.score import Score
@@ -52,6 +53,7 @@ class Replayed:
         scores: One a frame, in order of time within each segment.
         alerts: In order.
         values: The reading of each frame, channel units, in manifest order.
+        commissions: What was told of assets that were commissioned, in order.
         rejects: Reason to count.
         readings: Readings pushed.
     """
@@ -59,6 +61,7 @@ class Replayed:
     scores: list[Score] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
     values: list[tuple[float, ...]] = field(default_factory=list)
+    commissions: list[Commission] = field(default_factory=list)
     rejects: dict[str, int] = field(default_factory=dict)
     readings: int = 0
 
@@ -70,6 +73,7 @@ def replay(
     node: str,
     alarm: AlarmOverrides,
     asset: str,
+    commission: CommissionConfig | None = None,
     progress: Callable[[float], None] = lambda _share: None,
 ) -> Replayed:
     """Push every reading of a history through a fresh detector.
@@ -80,6 +84,7 @@ def replay(
         node: Name of the device in alerts.
         alarm: What the site says over the bundle's numbers.
         asset: Name of the machine where the recording names none.
+        commission: How assets that the bundle does not name are learned; ``None`` is not at all.
         progress: Told the share that is done.
     """
     backend = load_backend(bundle)
@@ -92,6 +97,7 @@ def replay(
         weights=bundle.weights(),
         node=node,
         alarm=alarm,
+        commission=commission,
         max_assets=len(names),
         replayed=True,
     )
@@ -123,6 +129,8 @@ def _sort(out: Replayed, events: list[Event], reading: Reading, channels: tuple[
             out.values.append(tuple(np.nan if value is None else value for value in values))
         elif isinstance(event, Alert):
             out.alerts.append(event)
+        elif isinstance(event, Commission):
+            out.commissions.append(event)
         elif isinstance(event, Reject):
             out.rejects[event.reason] = out.rejects.get(event.reason, 0) + 1
 
@@ -151,15 +159,31 @@ def replay_notes(bundle: Bundle, history: History, replayed: Replayed) -> list[s
     """What a person would not expect, a sentence each."""
     known = bundle.manifest.assets
     strangers = sorted({score.asset for score in replayed.scores} - set(known)) if known else []
-    notes = [f"'{name}' is not in the bundle; it is scored with the common scaling" for name in strangers]
+    told = {one.asset: one for one in replayed.commissions}
+    learning = {score.asset for score in replayed.scores if score.progress is not None}
+    notes = [
+        f"'{name}' is not in the bundle; it is scored with the common scaling"
+        for name in strangers
+        if name not in learning
+    ]
+    notes += [_commission_note(name, told.get(name)) for name in sorted(learning)]
     left_out = sum(one.duplicate + one.backward for one in history.files)
     return notes + ([f"{left_out} rows left out: not later than the row before"] if left_out else [])
+
+
+def _commission_note(asset: str, told: Commission | None) -> str:
+    if told is not None and told.status == "done":
+        after = f"; {told.refused} unsteady before that" if told.refused else ""
+        return f"'{asset}' was learned from {told.readings} readings, {told.began} to {told.time}{after}"
+    why = f"; its last baseline was refused: {told.reason}" if told is not None and told.reason else ""
+    return f"'{asset}' was not scored: its own scaling was still being learned at the end{why}"
 
 
 def write_scores(path: Path, replayed: Replayed, channels: tuple[str, ...], *, with_channels: bool) -> None:
     """Scores as CSV, Parquet or JSON lines, by the file's ending.
 
-    Columns: time (RFC 3339), asset, score, threshold, state (warming, normal, open), and with
+    Columns: time (RFC 3339), asset, score, threshold, state (warming, normal, open, paused,
+    commissioning, where the score is empty), and with
     ``with_channels`` a column ``error_<channel>`` each (actual minus reconstructed, channel units).
 
     Raises:
@@ -179,17 +203,17 @@ def write_scores(path: Path, replayed: Replayed, channels: tuple[str, ...], *, w
             got=path.suffix or "none",
         )
     scores = replayed.scores
-    columns: dict[str, list[str] | list[float]] = {
+    columns: dict[str, list[str] | list[float] | list[float | None]] = {
         "time": [format_time(s.time_ns) for s in scores],
         "asset": [s.asset for s in scores],
-        "score": [s.score for s in scores],
+        "score": [None if s.progress is not None else s.score for s in scores],
         "threshold": [s.threshold for s in scores],
         "state": [str(s.status) for s in scores],
     }
     if with_channels:
         errors = np.array([s.errors for s in scores]).reshape(len(scores), len(channels))
         columns |= {f"error_{name}": errors[:, i].tolist() for i, name in enumerate(channels)}
-    types = {"time": pl.String, "asset": pl.String, "state": pl.String}
+    types = {"time": pl.String, "asset": pl.String, "score": pl.Float64, "state": pl.String}
     frame = pl.DataFrame(columns, schema_overrides=types)
     with writing(path):
         content = BytesIO()  # polars has errors of its own for a full disk

@@ -59,10 +59,13 @@ class ChannelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     Attributes:
         unit: Unit, shown in alerts.
         valid: Lowest and highest value that is physically possible.
+        role: ``telemetry`` is scored; ``context`` (an order, a load, the weather) is an input of
+            the model and never scored; ``ignored`` is left out.
     """
 
     unit: str = ""
     valid: tuple[float | None, float | None] = (None, None)
+    role: Literal["telemetry", "context", "ignored"] = "telemetry"
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,12 +113,12 @@ class VarSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Attributes:
         lags: Ages, in readings, of the past readings it takes.
         memory: Moving averages of the past that it takes besides: weight of the newest, 0 to 1.
-        ridge: Penalty on the squares of its weights.
+        ridge: Penalty on the squares of its weights, a row of the history.
     """
 
-    lags: tuple[int, ...] = (1,)
-    memory: tuple[float, ...] = (0.3, 0.05)
-    ridge: float = 10.0
+    lags: tuple[int, ...] = (1, 2)
+    memory: tuple[float, ...] = (0.05,)
+    ridge: float = 0.03
 
 
 class PcaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -159,6 +162,7 @@ class AlarmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         refractory: Frames after a close during which nothing opens.
         warm_up: Frames after a reset during which nothing opens.
         hold_frames: Frames for which a missing channel is held before it is called missing.
+        score_when: Rule that says when the machine is scored, like ``speed > 5``; null is always.
     """
 
     budget_per_month: float = 2.0
@@ -168,6 +172,7 @@ class AlarmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     refractory: int = 0
     warm_up: int = 32
     hold_frames: int = 5
+    score_when: str | None = None
 
 
 class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm.errors import HistoryError
+from edge_lstm.rule import Rule
+from trainer.data import Segment
 
-__all__ = ["Part", "split"]
+__all__ = ["Part", "judging", "split"]
 
 Floats = NDArray[np.float64]
 MIN_SEGMENT = 20
@@ -34,6 +36,8 @@ class Part:
         validation: Rows from ``train`` to here stop the training; the rest is held out.
         odd: The segment lies at an operating point the scaling cannot hold: learned, but
             no standard for what is normal.
+        paused: True where the rule ``score_when`` does not hold: learned, and no standard
+            for what is normal, (rows,).
     """
 
     asset: str
@@ -42,7 +46,8 @@ class Part:
     seen: NDArray[np.bool_]
     train: int
     validation: int
-    odd: bool = False
+    odd: bool
+    paused: NDArray[np.bool_]
 
 
 def split(
@@ -51,6 +56,7 @@ def split(
     *,
     validation: float,
     held_out: float,
+    rule: Rule | None = None,
 ) -> list[Part]:
     """Cut segments into learned, validation and held-out rows.
 
@@ -59,6 +65,7 @@ def split(
         centre: Stands in for a channel that has no value yet, as on the device.
         validation: Share of a segment that stops the training.
         held_out: Share of a segment, its end, that is held out.
+        rule: Says which rows are scored; ``None`` is all.
 
     Raises:
         HistoryError: No segment is long enough to hold anything out.
@@ -69,7 +76,8 @@ def split(
         cut = rows if rows < MIN_SEGMENT else rows - round(rows * held_out)
         first = cut if rows < MIN_SEGMENT else cut - round(rows * validation)
         seen = np.isfinite(values)
-        parts.append(Part(asset, time_ns, hold(values, centre), seen, first, cut, odd))
+        paused = _paused(rule, values, seen)
+        parts.append(Part(asset, time_ns, hold(values, centre), seen, first, cut, odd, paused))
     if not any(len(part.values) > part.validation for part in parts if not part.odd):
         raise HistoryError(
             "no unbroken stretch of the history is long enough to hold rows out",
@@ -78,6 +86,30 @@ def split(
             do="give more history, or a larger --gap-factor if the gaps are normal",
         )
     return parts
+
+
+def judging(segment: Segment, centre: Floats, *, lead: int, rule: Rule | None = None) -> Part:
+    """A stretch of which nothing is learned: rows before ``lead`` bring a state up, the rest judges.
+
+    Args:
+        segment: What was read.
+        centre: Stands in for a channel that has no value yet.
+        lead: First row that judges.
+        rule: Says which rows are scored; ``None`` is all.
+    """
+    values, seen = hold(segment.values, centre), np.isfinite(segment.values)
+    paused = _paused(rule, segment.values, seen)
+    return Part(segment.asset, segment.time_ns, values, seen, lead, lead, odd=False, paused=paused)
+
+
+def _paused(rule: Rule | None, values: Floats, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.zeros(len(values), bool) if rule is None else ~_holds(rule, values, seen)
+
+
+def _holds(rule: Rule, values: Floats, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where a rule holds; not where one of its channels is missing, as on the device, (rows,)."""
+    found: NDArray[np.bool_] = rule.columns(list(values.T)) & seen[:, list(rule.channels)].all(axis=1)
+    return found
 
 
 def hold(values: Floats, centre: Floats) -> Floats:

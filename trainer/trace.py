@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from edge_lstm.core.normalize import normalizers
 from edge_lstm.core.scoring import Scorer
 from edge_lstm.core.stepper import Stepper
 from edge_lstm.core.streams import StreamTable
+from edge_lstm.core.when import scored_channels
 from trainer.split import Part
 
 __all__ = ["Trace", "biases", "fused", "levels", "trace"]
@@ -32,6 +33,7 @@ class Trace:
         z: Readings in model units, (rows, channels).
         expected: What each head expected, model units, (rows, heads, channels).
         skip: True where a head has nothing to say, same shape.
+        scored: True for the channels that are scored, (channels,).
     """
 
     part: Part
@@ -39,11 +41,12 @@ class Trace:
     z: Floats
     expected: Floats
     skip: NDArray[np.bool_]
+    scored: NDArray[np.bool_]
 
     def only(self, heads: Sequence[int]) -> Trace:
         """The same rows with some of the heads."""
         chosen = list(heads)
-        return Trace(self.part, self.start, self.z, self.expected[:, chosen], self.skip[:, chosen])
+        return replace(self, expected=self.expected[:, chosen], skip=self.skip[:, chosen])
 
     def rows_from(self, row: int) -> slice:
         """The trace's rows from a row of the segment on."""
@@ -76,7 +79,8 @@ def trace(
     """
     keep = min(1.0, most / max(1, sum(len(part.values) for part in parts)))
     default, named = normalizers(manifest.scaling, manifest.assets, clip=manifest.scoring.clip)
-    stepper, scorer = Stepper(manifest, backend, weights), Scorer(manifest.scoring)
+    scored = scored_channels(manifest.channels)
+    stepper, scorer = Stepper(manifest, backend, weights), Scorer(manifest.scoring, scored)
     table = StreamTable(manifest)
     table.add(_ASSET)
     traces = []
@@ -89,9 +93,9 @@ def trace(
         expected = np.stack(
             [scorer.expectation(stepper.step(row, states, memory), row, forecast) for row in z]
         )
-        skip = np.repeat(~part.seen[start:, None], expected.shape[1], axis=1)
+        skip = ~part.seen[start:, None] | part.paused[start:, None, None] | scorer.silent(first=False)
         skip[0] |= scorer.silent(first=True)
-        traces.append(Trace(part, start, z, expected, skip))
+        traces.append(Trace(part, start, z, expected, skip, scored))
         progress(len(z))
     return traces
 
@@ -102,20 +106,19 @@ def biases(scoring: Scoring, one: Trace) -> Floats:
 
 
 def levels(scoring: Scoring, one: Trace) -> Floats:
-    """Mean over channels of the smoothed squares, (rows, heads)."""
-    means: Floats = _memories(scoring, one)[1].mean(axis=2)
-    return means
+    """Mean over the scored channels of the smoothed squares, (rows, heads)."""
+    return Scorer(scoring, one.scored).mean(_memories(scoring, one)[1])
 
 
 def fused(scoring: Scoring, one: Trace) -> Floats:
     """The score of every row, (rows,)."""
-    scorer = Scorer(scoring)
+    scorer = Scorer(scoring, one.scored)
     return np.array([scorer.fuse(smoothed)[0] for smoothed in _memories(scoring, one)[1]])
 
 
 def _memories(scoring: Scoring, one: Trace) -> tuple[Floats, Floats]:
     """Both smoothing memories after every row, as the device has them, (rows, heads, channels)."""
-    scorer = Scorer(scoring)
+    scorer = Scorer(scoring, one.scored)
     bias = np.array([head.mean for head in scoring.heads])
     smoothed = np.ones(one.expected.shape[1:])
     biases, squares = [], []

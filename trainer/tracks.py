@@ -97,7 +97,7 @@ def learned_note(manifest: Manifest, replayed: Replayed) -> list[str]:
 def tracks_of(
     replayed: Replayed, history: History, manifest: Manifest, *, asset: str, labels: Labels | None
 ) -> list[Track]:
-    """Cut a replay into tracks, ordered by machine and start.
+    """Cut a replay into tracks, ordered by machine and start; frames of commissioning are in none.
 
     Args:
         replayed: What the detector said.
@@ -107,11 +107,20 @@ def tracks_of(
         labels: What is known to be anomalous.
 
     Raises:
-        HistoryError: A reading without a label.
+        HistoryError: A reading without a label, or all readings went into baselines.
     """
     by_asset: dict[str, list[int]] = {}
     for i, score in enumerate(replayed.scores):
+        if score.progress is not None:  # learned from and not scored: nothing to judge
+            continue
         by_asset.setdefault(score.asset, []).append(i)
+    if replayed.scores and not by_asset:
+        raise HistoryError(
+            "no reading was scored, because no machine's scaling was learned to the end",
+            expected="a recording longer than the baseline that is asked for",
+            got=f"{replayed.readings} readings",
+            do="give a smaller --commission, or see what replay says of the baseline",
+        )
     tracks = []
     for name in sorted(by_asset):
         rows = np.array(by_asset[name])
@@ -154,7 +163,7 @@ def _track(replayed: Replayed, rows: Ints, manifest: Manifest, *, source: str, l
         seconds=seconds_of(time_ns, period_s=grid.period_s, gap_after_s=grid.gap_after_s),
         score=np.array([s.score for s in scores]),
         alarm=status == StreamStatus.OPEN,
-        warming=status == StreamStatus.WARMING,
+        warming=(status == StreamStatus.WARMING) | (status == StreamStatus.PAUSED),
         labels=labels,
         actual=actual,
         expected=reconstruction(actual, errors, manifest.channels),

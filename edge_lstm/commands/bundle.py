@@ -37,7 +37,10 @@ def inspect(bundle: Path, as_json: bool) -> None:
 def _facts(bundle: Bundle) -> list[str]:
     manifest = bundle.manifest
     grid, threshold, metrics = manifest.grid, manifest.threshold, manifest.metrics
-    units = [f"{c.name} [{c.unit}]" if c.unit else c.name for c in manifest.channels]
+    units = [
+        f"{c.name}{f' [{c.unit}]' if c.unit else ''}{' (context)' if c.role == 'context' else ''}"
+        for c in manifest.channels
+    ]
     state = sum(t.shape[-1] for t in manifest.inputs if t.name != manifest.input)
     lines = [
         f"bundle      {manifest.id} {manifest.version}, format {manifest.format}, created {manifest.created}",
@@ -57,6 +60,8 @@ def _facts(bundle: Bundle) -> list[str]:
         ),
         f"assets      {', '.join(manifest.assets) or 'any (one scaling)'}",
     ]
+    if manifest.score_when:
+        lines.append(f"score when  {manifest.score_when}")
     lines += [
         f"{name:<11} {value}" for name, value in manifest.training.items() if isinstance(value, str | int)
     ]

@@ -16,6 +16,7 @@ class AlarmOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         open_after: Consecutive frames above the threshold that open an episode.
         close_after: Consecutive frames below the closing level that close it.
         refractory: Frames after a close during which no new episode opens.
+        score_when: Rule that says when to score, like ``speed > 5``; an empty text is always.
         update_every_s: Shortest time between two updates of one open episode, seconds.
     """
 
@@ -24,4 +25,5 @@ class AlarmOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     open_after: int | None = None
     close_after: int | None = None
     refractory: int | None = None
+    score_when: str | None = None
     update_every_s: float = 300.0

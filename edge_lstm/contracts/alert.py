@@ -50,7 +50,7 @@ class AlertState(msgspec.Struct, frozen=True):
 
     Attributes:
         age_s: Time since the state was last reset, seconds.
-        reset_reason: Why it was reset: ``start``, ``gap``, ``command`` or ``model``.
+        reset_reason: Why it was reset: ``start``, ``gap``, ``command``, ``model`` or ``commission``.
     """
 
     age_s: float

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from edge_lstm.contracts.alarm import AlarmOverrides
+from edge_lstm.contracts.commission import CommissionConfig
 from edge_lstm.times import TimeFormat
 
 __all__ = [
@@ -144,6 +145,7 @@ class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         mqtt: The broker.
         inputs: Where readings come from.
         alarm: What this site says over the bundle's calibrated numbers.
+        commission: How an asset that the bundle does not name is learned.
         publish: What is published, and how often.
         snapshot: How often the states are written down.
         max_assets: Readings of more assets than this are rejected.
@@ -156,6 +158,7 @@ class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     mqtt: MqttConfig = MqttConfig()
     inputs: Annotated[tuple[InputConfig, ...], Meta(min_length=1)]
     alarm: AlarmOverrides = AlarmOverrides()
+    commission: CommissionConfig = CommissionConfig()
     publish: PublishConfig = PublishConfig()
     snapshot: SnapshotConfig = SnapshotConfig()
     max_assets: Assets = 1000

@@ -89,12 +89,14 @@ class Channel(msgspec.Struct, frozen=True):
         unit: Unit, empty when not known.
         valid_min: Lowest value that is physically possible, or null.
         valid_max: Highest value that is physically possible, or null.
+        role: ``telemetry`` is scored; ``context`` (an order, a load) is an input of the model only.
     """
 
     name: str
     unit: str = ""
     valid_min: float | None = None
     valid_max: float | None = None
+    role: Literal["telemetry", "context"] = "telemetry"
 
 
 class AssetScaling(msgspec.Struct, frozen=True):
@@ -221,6 +223,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             quantization steps.
         training: What it was trained on and how.
         metrics: How good it was.
+        score_when: Rule that says which frames are scored (`edge_lstm.rule`); empty is always.
     """
 
     format: int
@@ -242,3 +245,4 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     golden_tolerance: int
     training: dict[str, Any]
     metrics: dict[str, Any]
+    score_when: str = ""

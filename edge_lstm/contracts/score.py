@@ -17,6 +17,10 @@ class StreamStatus(StrEnum):
     NORMAL = "normal"
     OPEN = "open"
     """An episode is open."""
+    PAUSED = "paused"
+    """The rule ``score_when`` does not hold: the state advances, nothing opens or closes."""
+    COMMISSIONING = "commissioning"
+    """The asset's own scaling is being learned: there is no score yet."""
 
 
 class Score(msgspec.Struct, frozen=True, gc=False):
@@ -33,6 +37,7 @@ class Score(msgspec.Struct, frozen=True, gc=False):
         expected: One value a channel, channel units: what the head expected that the frame
             surprised most.
         errors: One reconstruction error a channel, actual minus reconstructed, channel units.
+        progress: Share of the commissioning baseline that is there; null for a frame that was scored.
     """
 
     asset: str
@@ -44,3 +49,4 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     shares: tuple[float, ...]
     expected: tuple[float, ...]
     errors: tuple[float, ...]
+    progress: float | None = None

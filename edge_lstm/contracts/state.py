@@ -7,19 +7,21 @@ from typing import Literal
 import msgspec
 
 from edge_lstm.contracts.alert import Alert
+from edge_lstm.contracts.commission import Commission
 
 __all__ = [
     "SNAPSHOT_VERSION",
     "AlarmMemory",
     "AlignMemory",
+    "CommissionMemory",
     "DetectorSnapshot",
     "ResetReason",
     "StreamSnapshot",
 ]
 
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
 
-ResetReason = Literal["start", "gap", "command", "model"]
+ResetReason = Literal["start", "gap", "command", "model", "commission"]
 
 
 class AlignMemory(msgspec.Struct):
@@ -69,6 +71,23 @@ class AlarmMemory(msgspec.Struct):
     started_ns: int = 0
 
 
+class CommissionMemory(msgspec.Struct):
+    """What `edge_lstm.core.commission` knows of one asset that the bundle does not name.
+
+    Attributes:
+        rows: The baseline so far: a little-endian double a channel and frame, NaN where
+            missing; empty before the first frame, and again when it is done.
+        began_ns: Time of the first frame of the baseline.
+        refused: Baselines that were refused.
+        told: What was told last; with status ``done`` it holds what was learned.
+    """
+
+    rows: bytearray = msgspec.field(default_factory=bytearray)
+    began_ns: int = 0
+    refused: int = 0
+    told: Commission | None = None
+
+
 class StreamSnapshot(msgspec.Struct):
     """Everything about one asset.
 
@@ -81,6 +100,7 @@ class StreamSnapshot(msgspec.Struct):
         faults: Active faults of the input, ``reason/channel``.
         reset_ns: Time of the first frame since the state was last reset.
         reset_reason: Why it was reset.
+        commission: Memory of its commissioning; null when it needs none.
     """
 
     asset: str
@@ -90,6 +110,7 @@ class StreamSnapshot(msgspec.Struct):
     faults: list[str]
     reset_ns: int
     reset_reason: ResetReason
+    commission: CommissionMemory | None = None
 
 
 class DetectorSnapshot(msgspec.Struct):

@@ -90,7 +90,8 @@ class AlertWriter:
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def _contributors(self, frame: Frame, score: Score) -> list[Contributor]:
-        order = sorted(range(len(self._channels)), key=lambda i: -score.shares[i])[:_CONTRIBUTORS]
+        scored = [i for i, channel in enumerate(self._channels) if channel.role == "telemetry"]
+        order = sorted(scored, key=lambda i: -score.shares[i])[:_CONTRIBUTORS]
         return [
             Contributor(
                 channel=self._channels[i].name,

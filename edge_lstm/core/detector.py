@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edge_lstm.contracts.alarm import AlarmOverrides
 from edge_lstm.contracts.alert import Alert, AlertModel
+from edge_lstm.contracts.commission import Commission, CommissionConfig
 from edge_lstm.contracts.frame import Frame, QualityEvent
 from edge_lstm.contracts.manifest import Manifest
 from edge_lstm.contracts.reading import Reading, Reject, RejectReason
@@ -18,6 +19,7 @@ from edge_lstm.contracts.state import (
     SNAPSHOT_VERSION,
     AlarmMemory,
     AlignMemory,
+    CommissionMemory,
     DetectorSnapshot,
     ResetReason,
     StreamSnapshot,
@@ -25,18 +27,20 @@ from edge_lstm.contracts.state import (
 from edge_lstm.core.alerts import AlertWriter, severity_of
 from edge_lstm.core.align import Aligner
 from edge_lstm.core.backend import Backend
-from edge_lstm.core.normalize import normalizers
+from edge_lstm.core.commission import Commissioner, scaling_of
+from edge_lstm.core.normalize import Normalizer, normalizers
 from edge_lstm.core.quality import QualityGate
 from edge_lstm.core.scoring import Scorer
 from edge_lstm.core.stepper import Stepper
 from edge_lstm.core.streams import StreamTable
 from edge_lstm.core.threshold import AlarmRule, Transition
+from edge_lstm.core.when import ScoreWhen, scored_channels
 from edge_lstm.errors import SnapshotError
 from edge_lstm.times import NS
 
 __all__ = ["Detector", "Event"]
 
-Event = Score | Alert | QualityEvent | Reject
+Event = Score | Alert | QualityEvent | Commission | Reject
 
 _SEVERITY_ORDER = ("warning", "minor", "major", "critical")
 
@@ -46,6 +50,7 @@ class _Stream:
     """What one asset carries besides its row in the table."""
 
     align: AlignMemory
+    commission: CommissionMemory | None = None
     alarm: AlarmMemory = field(default_factory=AlarmMemory)
     faults: set[str] = field(default_factory=set)
     reset_ns: int = 0
@@ -62,11 +67,15 @@ class Detector:
         sha256: Digest of the bundle file, said in alerts and held against snapshots.
         node: The device, said in alerts.
         alarm: What the site says over the bundle's calibrated numbers.
+        commission: How assets that the bundle does not name are learned.
         max_assets: Readings of more assets than this are rejected.
         replayed: Whether readings come from a recording; said in alerts.
+
+    Raises:
+        ConfigError: The site's rule ``score_when`` does not fit the model.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts and wishes of one detector
         self,
         manifest: Manifest,
         backend: Backend,
@@ -75,24 +84,25 @@ class Detector:
         node: str,
         weights: Mapping[str, NDArray[np.float64]] | None = None,
         alarm: AlarmOverrides | None = None,
+        commission: CommissionConfig | None = None,
         max_assets: int = 1000,
         replayed: bool = False,
     ) -> None:
         alarm = alarm or AlarmOverrides()
         self.channels = manifest.channels
         self._sha256, self._max_assets = sha256, max_assets
-        self._warm_up = manifest.grid.warm_up
+        self._warm_up, self._clip = manifest.grid.warm_up, manifest.scoring.clip
         self._update_every_ns = round(alarm.update_every_s * NS)
-        self._scaling, self._scalings = normalizers(
-            manifest.scaling, manifest.assets, clip=manifest.scoring.clip
-        )
+        self._scaling, self._scalings = normalizers(manifest.scaling, manifest.assets, clip=self._clip)
         self._aligner = Aligner(manifest.channels, manifest.grid, centre=manifest.scaling.centre)
         self._gate = QualityGate(manifest.channels, hold_frames=manifest.grid.hold_frames)
         self._stepper = Stepper(manifest, backend, weights or {})
-        self._scorer = Scorer(manifest.scoring)
+        self._scorer = Scorer(manifest.scoring, scored_channels(manifest.channels))
+        self._score_when = ScoreWhen(manifest, alarm)
         self._rule = AlarmRule(manifest.threshold, alarm)
         model = AlertModel(manifest.id, manifest.version, sha256, backend.name)
         self._writer = AlertWriter(manifest.channels, node=node, model=model, replayed=replayed)
+        self._commissioner = Commissioner(manifest, commission or CommissionConfig(), node=node, model=model)
         self._table = StreamTable(manifest)
         self._streams: dict[str, _Stream] = {}
 
@@ -138,11 +148,23 @@ class Detector:
         """The last alert of every open episode."""
         return [stream.alarm.alert for stream in self._streams.values() if stream.alarm.alert]
 
+    def commissions(self) -> list[Commission]:
+        """What was told last of every asset that is or was commissioned."""
+        memories = [stream.commission for stream in self._streams.values()]
+        return [memory.told for memory in memories if memory is not None and memory.told is not None]
+
     def snapshot(self) -> DetectorSnapshot:
         """Everything remembered, to be written down at once (it shares memory with the detector)."""
         streams = [
             StreamSnapshot(
-                asset, self._table.dump(asset), s.align, s.alarm, sorted(s.faults), s.reset_ns, s.reset_reason
+                asset,
+                self._table.dump(asset),
+                s.align,
+                s.alarm,
+                sorted(s.faults),
+                s.reset_ns,
+                s.reset_reason,
+                s.commission,
             )
             for asset, s in self._streams.items()
         ]
@@ -171,10 +193,12 @@ class Detector:
             self._table.load(saved.asset, saved.arrays)
             stream.align, stream.alarm, stream.faults = saved.align, saved.alarm, set(saved.faults)
             stream.reset_ns, stream.reset_reason = saved.reset_ns, saved.reset_reason
+            stream.commission = self._commissioner.resume(saved.asset, saved.commission)
+            self._use_learned(stream.commission)
 
     def _add(self, asset: str) -> _Stream:
         self._table.add(asset)
-        stream = self._streams[asset] = _Stream(self._aligner.fresh())
+        stream = self._streams[asset] = _Stream(self._aligner.fresh(), self._commissioner.fresh(asset))
         return stream
 
     def _follow(self, stream: _Stream, item: Frame | QualityEvent | Reject) -> Iterator[Event]:
@@ -184,11 +208,32 @@ class Detector:
             yield item
             return
         yield from self._gate.check(item, stream.align, stream.faults)
+        if stream.commission is not None and not self._commissioner.is_done(stream.commission):
+            yield from self._commission(stream.commission, item)
+            return
         score, transition = self._score(stream, item)
         yield score
         alert = self._alert(stream, item, score, transition)
         if alert is not None:
             yield alert
+
+    def _commission(self, memory: CommissionMemory, frame: Frame) -> Iterator[Event]:
+        """Learn from a frame in place of scoring it; frames that would not be scored do not count."""
+        counts = self._score_when.holds(frame)
+        told = self._commissioner.take(memory, frame) if counts else None
+        status = StreamStatus.COMMISSIONING if counts else StreamStatus.PAUSED
+        yield self._commissioner.unscored(memory, frame, status, threshold=self._rule.level)
+        if told is not None:
+            yield told
+        if self._use_learned(memory):
+            self.reset(frame.asset, reason="commission")
+
+    def _use_learned(self, memory: CommissionMemory | None) -> bool:
+        """Scale an asset as it was learned, if it was."""
+        if memory is None or memory.told is None or not self._commissioner.is_done(memory):
+            return False
+        self._scalings[memory.told.asset] = Normalizer(scaling_of(memory.told), clip=self._clip)
+        return True
 
     def _score(self, stream: _Stream, frame: Frame) -> tuple[Score, Transition]:
         """Advance the model by one frame and score it; the state advances for every frame."""
@@ -201,14 +246,16 @@ class Detector:
         z = scaling.forward(frame.values)  # (channels,)
         said = self._stepper.step(z, self._table.states(asset), self._table.view("linear", asset))
         expected = self._scorer.expectation(said, z, self._table.view("forecast", asset))
-        skip = self._scorer.silent(first=first) | np.asarray(frame.masked)
+        paused = not self._score_when.holds(frame)
+        skip = self._scorer.silent(first=first) | np.asarray(frame.masked) | paused
         residual = z - expected
         self._scorer.update(self._table.view("bias", asset), smoothed, residual, skip=skip)
         value, parts = self._scorer.fuse(smoothed)
         warming = frame.tick < self._warm_up
-        transition = self._rule.step(stream.alarm, value, warming=warming)
+        transition = "none" if paused else self._rule.step(stream.alarm, value, warming=warming)
         is_open = transition == "open" or (stream.alarm.alert is not None and transition != "close")
         status = StreamStatus.OPEN if is_open else StreamStatus.WARMING if warming else StreamStatus.NORMAL
+        status = StreamStatus.PAUSED if paused else status
         loudest = self._scorer.most_surprised(residual, skip=skip)
         shown = scaling.backward(np.take_along_axis(expected, loudest[None], axis=0)[0])
         rebuilt = scaling.backward(expected[self._scorer.primary])

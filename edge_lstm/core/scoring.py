@@ -26,9 +26,11 @@ class Scorer:
 
     Args:
         scoring: Heads and their statistics.
+        scored: True for channels that are scored, (channels,); ``None`` is all. The others are
+            inputs of the model only.
     """
 
-    def __init__(self, scoring: Scoring) -> None:
+    def __init__(self, scoring: Scoring, scored: NDArray[np.bool_] | None = None) -> None:
         self.heads = scoring.heads
         kinds = [head.kind for head in scoring.heads]
         self.primary = min(range(len(kinds)), key=lambda i: _rank(kinds[i]))
@@ -42,6 +44,7 @@ class Scorer:
         self._alpha = np.array([[head.alpha] for head in scoring.heads])  # (heads, 1)
         self._mean = np.array([head.mean for head in scoring.heads])  # (heads, channels)
         self._std = np.array([head.std for head in scoring.heads])  # (heads, channels)
+        self._scored = np.ones(self._mean.shape[1], bool) if scored is None else scored  # (channels,)
         self._scale = np.array([head.scale for head in scoring.heads])  # (heads,)
 
     def expectation(self, said: Floats, z: Floats, previous: Floats) -> Floats:
@@ -86,18 +89,28 @@ class Scorer:
 
     def levels(self, smoothed: Floats) -> Floats:
         """Each head's part of the score, (..., heads), from smoothed squares (..., heads, channels)."""
-        parts: Floats = np.log1p(smoothed.mean(axis=-1) / self._scale) * self._share
+        parts: Floats = np.log1p(self.mean(smoothed) / self._scale) * self._share
         return parts
 
     def fuse(self, smoothed: Floats) -> tuple[float, Floats]:
         """The score, and each head's and channel's part of it, (heads, channels), sum = score."""
+        smoothed = np.where(self._scored, smoothed, 0.0)
         levels = self.levels(smoothed)
         total = smoothed.sum(axis=1, keepdims=True)
         return float(levels.sum()), smoothed / np.where(total > 0, total, 1.0) * levels[:, None]
 
+    def mean(self, smoothed: Floats) -> Floats:
+        """Mean over the scored channels; (..., channels) to (...)."""
+        mean: Floats = np.where(self._scored, smoothed, 0.0).sum(axis=-1) / self._scored.sum()
+        return mean
+
     def silent(self, *, first: bool) -> NDArray[np.bool_]:
-        """Heads with nothing to say at the first frame of a state, (heads, 1)."""
-        return (self._forecast & first)[:, None]
+        """Where nothing is ever said: unscored channels, and forecasts at a state's first frame.
+
+        Returns:
+            (heads, channels).
+        """
+        return (self._forecast & first)[:, None] | ~self._scored
 
 
 def _rank(kind: Kind) -> int:

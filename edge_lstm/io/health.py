@@ -48,6 +48,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
         bad_values: Values of the model's channels that were there but were not numbers.
         failures: Messages that met a fault of edge-lstm itself.
         assets: Machines with a state.
+        commissioning: Machines of these whose own scaling is being learned, so that they have no score yet.
+        commissioned: Machines of these whose scaling was learned here.
         alerts: Alerts of any type.
         alerts_open: Open episodes.
         queue: Messages that wait to be scored.
@@ -79,6 +81,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     assets: int
     alerts: int
     alerts_open: int
+    commissioning: int = 0
+    commissioned: int = 0
     queue: int
     outbox: int
     dropped: dict[str, int]

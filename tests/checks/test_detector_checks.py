@@ -191,16 +191,17 @@ def test_value_out_of_its_valid_range_is_masked() -> None:
     """An impossible value is a sensor fault, not an anomaly of the machine."""
     manifest = fake_manifest(("a", "b"))
     ranged = tuple(msgspec.structs.replace(c, valid_min=-5.0, valid_max=5.0) for c in manifest.channels)
-    detector = Detector(
-        msgspec.structs.replace(manifest, channels=ranged), FakeBackend(), sha256="0", node="n"
-    )
-    events = run(
-        detector, [Reading("p", START + i * S, {"a": 0.0, "b": 999.0 if i == 3 else 0.0}) for i in range(6)]
-    )
+    manifest = msgspec.structs.replace(manifest, channels=ranged)
 
-    assert [] == alerts(events)
-    assert [True, False] == [e.active for e in events if isinstance(e, QualityEvent)]
-    assert max(s.shares[1] for s in scores(events)) < 0.6
+    def events(odd: float | None) -> list[Event]:
+        detector = Detector(manifest, FakeBackend(), sha256="0", node="n")
+        rows = [{"a": 0.0, "b": odd if i == 3 else 0.0} for i in range(6)]
+        return run(detector, [Reading("p", START + i * S, row) for i, row in enumerate(rows)])
+
+    assert [] == alerts(events(999.0))
+    assert [True, False] == [e.active for e in events(999.0) if isinstance(e, QualityEvent)]
+    assert scores(events(None)) == scores(events(999.0))
+    assert scores(events(4.9)) != scores(events(999.0))
 
 
 def test_more_assets_than_allowed_are_rejected() -> None:
@@ -256,6 +257,7 @@ def test_warming_frames_open_nothing(tiny_bundle: Path) -> None:
         load_backend(bundle),
         sha256=bundle.sha256,
         node="n",
+        weights=bundle.weights(),
         alarm=AlarmOverrides(threshold=1e-9),
     )
     names = [channel.name for channel in bundle.manifest.channels]

@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Condition
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from paho.mqtt import client as paho
@@ -27,6 +28,7 @@ from paho.mqtt.properties import Properties
 from edge_lstm.backends import load_backend
 from edge_lstm.bundle import open_bundle
 from edge_lstm.contracts.alarm import AlarmOverrides
+from edge_lstm.contracts.manifest import AssetScaling
 from edge_lstm.contracts.reading import Reading
 from edge_lstm.core.detector import Detector, Event
 from edge_lstm.times import parse_time
@@ -311,10 +313,16 @@ def judge(tiny_bundle: Path) -> Judge:
     bundle = open_bundle(tiny_bundle)
     backend = load_backend(bundle)
 
-    def run(rows: Sequence[Row], asset: str = "pump-1", node: str = "node-1", **alarm: Any) -> list[Event]:  # noqa: ANN401
+    def run(
+        rows: Sequence[Row],
+        asset: str = "pump-1",
+        node: str = "node-1",
+        assets: dict[str, AssetScaling] | None = None,
+        **alarm: Any,  # noqa: ANN401 - any field of the overrides
+    ) -> list[Event]:
         overrides = AlarmOverrides(**alarm)
         detector = Detector(
-            bundle.manifest,
+            msgspec.structs.replace(bundle.manifest, assets={**bundle.manifest.assets, **(assets or {})}),
             backend,
             sha256=bundle.sha256,
             node=node,

@@ -258,7 +258,7 @@ def repacked(source: Path, path: Path, *, shift: int) -> Path:
     members = {name: raw for name, raw in bundle.members.items() if name != MANIFEST}
     with np.load(io.BytesIO(members[GOLDEN])) as archive:
         golden = {name: archive[name] for name in archive.files}
-    moved = {n: a if n == "frames" else np.bitwise_xor(a, np.int8(shift)) for n, a in golden.items()}
+    moved = {n: np.bitwise_xor(a, np.int8(shift)) if a.dtype == np.int8 else a for n, a in golden.items()}
     buffer = io.BytesIO()
     np.savez(buffer, **moved)
     write_bundle(

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -160,13 +161,13 @@ def test_assets_of_a_parquet_file_have_their_own_scaling(tmp_path: Path, tiny_hi
             "{units: 8}",
             ("--cell", "gru", "--mode", "forecast", "--layers", "2"),
             ["hidden_in_0", "hidden_in_1"],
-            ["forecast", "level"],
+            ["forecast", "var"],
         ),
         (
             "{cell: peephole, mode: reconstruction, attention: 3, lags: [0, 2]}",
             ("--units", "8"),
             ["hidden_in_0", "cell_in_0", "ring_in"],
-            ["reconstruction", "level"],
+            ["reconstruction", "var"],
         ),
     ],
 )
@@ -202,7 +203,9 @@ def test_bundle_tells_what_it_is(tiny_bundle: Path) -> None:
     manifest = facts["manifest"]
     names = [channel["name"] for channel in manifest["channels"]]
 
-    assert {"card.md", "report.html", "golden.npz", "model.int8.tflite"} == set(manifest["files"])
+    assert {"card.md", "report.html", "golden.npz", "model.int8.tflite", "members.npz"} == set(
+        manifest["files"]
+    )
     for part in ("train", "held_out"):
         assert names == list(manifest["metrics"]["errors"][part])
         assert {"mse", "rmse", "mae", "r2"} == set(manifest["metrics"]["errors"][part][names[0]])
@@ -339,3 +342,49 @@ def test_warm_up_longer_than_the_history_is_refused(tmp_path: Path, tiny_history
     options = ("--out", tmp_path / "m.elb", "--config", tmp_path / "train.yaml", "--updates", "20")
 
     assert "warm_up" in one_line(edge_lstm("train", tiny_history, *options))
+
+
+def test_roles_and_rule_go_from_train_yaml_to_replay(tiny_history: Path, tmp_path: Path) -> None:
+    """A context channel is in no figure, an ignored one not in the model, and the rule pauses the replay."""
+    table = pl.read_csv(tiny_history)
+    names = [name for name in table.columns if name != "time"]
+    context, ignored, other = names[0], names[1], names[2]
+    middle = float(np.median(table[other].to_numpy()))
+    config = tmp_path / "train.yaml"
+    config.write_text(
+        f"channels:\n  {context}: {{role: context}}\n  {ignored}: {{role: ignored}}\n"
+        f"alarm:\n  score_when: {other} > {middle}\nmodel:\n  updates: 60\n",
+        encoding="utf-8",
+    )
+    bundle = tmp_path / "m.elb"
+    done = edge_lstm("train", tiny_history, "--out", bundle, "--config", config)
+    assert done.returncode == 0, done.stderr
+    manifest = open_bundle(bundle).manifest
+    done = edge_lstm("replay", tiny_history, "--bundle", bundle, "--scores", tmp_path / "s.csv")
+    assert done.returncode == 0, done.stderr
+    paused = (pl.read_csv(tmp_path / "s.csv")["state"] == "paused").to_list()
+
+    assert {context: "context"} == {c.name: c.role for c in manifest.channels if c.role != "telemetry"}
+    assert ignored not in [c.name for c in manifest.channels]
+    assert f"{other} > {middle}" == manifest.score_when
+    assert context not in manifest.metrics["errors"]["held_out"]
+    assert (table[other] <= middle).to_list() == paused
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("alarm: {score_when: spede > 5}", "alarm.score_when: is no rule: character 1: there is no channel"),
+        ("channels: {spede: {role: context}}", "channels.spede"),
+        ("channels: {spede: {role: ignored}}", "no such column to ignore"),
+        ("channels: {flow: {role: context}, pressure: {role: context}}", "there is nothing to score"),
+        ("channels: {flow: {role: input}}", "role"),
+    ],
+)
+def test_roles_and_rules_that_do_not_fit_are_refused(tmp_path: Path, text: str, says: str) -> None:
+    """One line, before anything is trained."""
+    history = write(tmp_path / "h.csv", rows(200, lambda i: [i % 7, i % 5]))
+    (tmp_path / "train.yaml").write_text(text, encoding="utf-8")
+    done = edge_lstm("train", history, "--out", tmp_path / "m.elb", "--config", tmp_path / "train.yaml")
+
+    assert says in one_line(done)

@@ -11,6 +11,7 @@ from edge_lstm.bundle import Bundle, open_bundle, write_bundle
 from edge_lstm.cli import run_main
 from edge_lstm.contracts.alarm import AlarmOverrides
 from edge_lstm.contracts.alert import Alert, Contributor
+from edge_lstm.contracts.commission import ChannelScaling, Commission
 from edge_lstm.contracts.frame import QualityEvent
 from edge_lstm.contracts.manifest import Channel, Manifest
 from edge_lstm.contracts.reading import Reading, Reject, RejectReason
@@ -25,7 +26,7 @@ from edge_lstm.times import format_time, parse_time
 __all__: list[str] = []
 
 
-def score_one_reading(path: Path) -> list[Score | Alert | QualityEvent | Reject]:
+def score_one_reading(path: Path) -> list[Score | Alert | QualityEvent | Commission | Reject]:
     bundle = open_bundle(path)
     assert_type(bundle, Bundle)
     assert_type(bundle.manifest, Manifest)
@@ -46,7 +47,7 @@ def score_one_reading(path: Path) -> list[Score | Alert | QualityEvent | Reject]
     return detector.push(reading)
 
 
-def tell_apart(event: Score | Alert | QualityEvent | Reject) -> str:
+def tell_apart(event: Score | Alert | QualityEvent | Commission | Reject) -> str:
     match event:
         case Score(score=value, status=status):
             assert_type(value, float)
@@ -57,6 +58,9 @@ def tell_apart(event: Score | Alert | QualityEvent | Reject) -> str:
             return time
         case QualityEvent(time_ns=time_ns):
             return format_time(time_ns)
+        case Commission(channels=channels, reason=why):
+            assert_type(channels, list[ChannelScaling])
+            return why
         case Reject(reason=reason):
             assert_type(reason, RejectReason)
             return reason

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from trainer.calibrate import calibrate_threshold, fit_tail
+from edge_lstm.contracts.manifest import Head, Scoring
+from trainer.calibrate import calibrate_heads, calibrate_threshold, counted_rows, fit_tail, normal_scores
 from trainer.settings import AlarmSettings
+from trainer.split import Part
+from trainer.trace import Trace
 
 MONTH_S = 30 * 86400
 
@@ -55,3 +60,52 @@ def test_flat_scores_do_not_break_the_fit() -> None:
 
     assert np.isfinite(tail.level(1e-6))
     assert tail.level(1e-6) >= 0.3
+
+
+def _trace(*, paused: bool) -> Trace:
+    """400 rows of noise, two heads, two channels; rows 200 to 300 are wild, and paused if so wished."""
+    random = np.random.default_rng(0)
+    z = random.normal(size=(400, 2))
+    z[200:300] = 7.0
+    resting = np.zeros(400, bool)
+    resting[200:300] = paused
+    part = Part("", np.arange(400), z, np.ones((400, 2), bool), 100, 150, odd=False, paused=resting)
+    skip = np.repeat(resting[:, None, None], 2, axis=1).repeat(2, axis=2)
+    return Trace(part, 0, z, np.zeros((400, 2, 2)), skip, np.ones(2, bool))
+
+
+def _heads() -> Scoring:
+    """Two heads without statistics."""
+    zeros, ones = (0.0, 0.0), (1.0, 1.0)
+    return Scoring(
+        8.0,
+        1000.0,
+        (Head("forecast", "f", 1.0, 0.5, zeros, ones, 1.0), Head("level", "", 0.5, 0.5, zeros, ones, 1.0)),
+    )
+
+
+def test_paused_rows_set_neither_statistics_nor_threshold() -> None:
+    """What the machine does while it is not scored is no standard for normal, and not in the scores."""
+    usual, paused = (calibrate_heads(_heads(), [_trace(paused=p)], warm_up=10) for p in (False, True))
+
+    assert all(abs(m) < 0.3 for head in paused.heads for m in head.mean)
+    assert all(m > 1 for head in usual.heads for m in head.mean)
+    assert [290] == [len(rows) for rows in normal_scores(paused, [_trace(paused=True)], warm_up=10)]
+    assert [*range(10, 200), *range(300, 400)] == counted_rows(_trace(paused=True), 10).tolist()
+
+
+def test_context_channel_has_no_part_in_the_statistics() -> None:
+    """Wild residuals of a channel that is not scored leave score and scale as they were."""
+    one = _trace(paused=True)
+    loud = one.expected.copy()
+    loud[:, :, 1] += 1000 * np.sin(np.arange(400))[:, None]
+    scored = np.array([True, False])
+    skip = one.skip | ~scored
+    quiet, noisy = (
+        replace(one, expected=expected, skip=skip, scored=scored) for expected in (one.expected, loud)
+    )
+    scoring = calibrate_heads(_heads(), [noisy], warm_up=10)
+
+    assert calibrate_heads(_heads(), [quiet], warm_up=10) == scoring
+    expected, got = (normal_scores(scoring, [one], warm_up=10)[0] for one in (quiet, noisy))
+    assert np.array_equal(expected, got)

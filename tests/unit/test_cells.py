@@ -14,6 +14,7 @@ tf = pytest.importorskip("tensorflow", reason="needs edge-lstm[train]")
 
 from trainer.attention import Attention  # noqa: E402
 from trainer.cells import CELLS, Cell  # noqa: E402
+from trainer.model import Autoencoder, Shape  # noqa: E402
 
 Floats = NDArray[np.float64]
 INPUTS, UNITS, ROWS, BATCH = 3, 4, 40, 2
@@ -132,3 +133,25 @@ def test_attention_is_its_paper() -> None:
         np.testing.assert_allclose(ring.numpy()[0], np.concatenate(seen), atol=1e-6)
         got = attention(ring, tf.constant(hidden[None], tf.float32))
         np.testing.assert_allclose(got.numpy()[0], expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("cell", sorted(CELLS))
+def test_silenced_channel_moves_nothing_and_is_expected_at_zero(cell: str) -> None:
+    """A channel that never moved in training does not disturb the others when it does."""
+    shape = Shape(INPUTS, units=UNITS, code=2, cell=cell, linear=True)
+    model, random = Autoencoder(shape, seed=0), np.random.default_rng(5)
+    for variable in model.trainable_variables:
+        variable.assign(random.normal(size=variable.shape))
+    model.silence([1])
+    x = random.normal(size=(BATCH, INPUTS)).astype(np.float32)
+    moved = x.copy()
+    moved[:, 1] += 8
+    states = [tf.constant(random.normal(size=(BATCH, width)), tf.float32) for width in shape.widths]
+    (usual, after), (other, after_moved) = model(x, states), model(moved, states)
+
+    for name in shape.heads:
+        assert np.array_equal(usual[name], other[name])
+        assert not usual[name].numpy()[:, 1].any()
+        assert usual[name].numpy()[:, [0, 2]].all()
+    for one, two in zip(after, after_moved, strict=True):
+        assert np.array_equal(one, two)

@@ -124,6 +124,18 @@ def test_config_least_file_has_the_defaults(path: Path, tmp_path: Path) -> None:
             id="secret",
         ),
         pytest.param(
+            f"{BASE}commission: {{readings: 100001}}",
+            "edge.yaml:5: commission.readings: wrong value: expected a whole number <= 100000, got 100001",
+            id="commission-too-long",
+        ),
+        pytest.param(
+            f"{BASE}alarm:\n  score_when: speed + 1 > 5",
+            "edge.yaml:6: alarm.score_when: is no rule: character 1: 'speed + 1' is neither a channel nor a "
+            "number; expected comparisons (< <= > >= == !=) of channels and numbers, joined by and, or, not "
+            "and brackets",
+            id="score-when",
+        ),
+        pytest.param(
             "node: a\nbundle: b\ninputs: []",
             "edge.yaml:3: inputs: wrong value: expected a list of length >= 1, got a list of 0",
             id="no-inputs",

@@ -141,3 +141,25 @@ def test_page_never_replaces_the_recording(tmp_path: Path, tiny_bundle: Path, ro
 
     assert isinstance(done.exception, OperatorError)
     assert "an input already" in str(done.exception)
+
+
+def test_baseline_of_an_unknown_machine_is_not_judged(tmp_path: Path, tiny_bundle: Path, rows: Rows) -> None:
+    """The first N readings are learned from; figures are of the rest, and the fault is found."""
+    path = write(tmp_path / "x.csv", rows)
+    done = run(tiny_bundle, path, "--labels", "anomaly", "--commission", "200", "--asset", "new", "--json")
+    facts: dict[str, Any] = json.loads(done.stdout)
+
+    assert (1, 1) == (facts["events"]["labelled"], facts["events"]["found"])
+    assert 400 == facts["data"]["scored"]
+    assert any("'new' was learned from 200 readings" in note for note in facts["notes"])
+
+
+def test_recording_shorter_than_the_baseline_is_refused(
+    tmp_path: Path, tiny_bundle: Path, rows: Rows
+) -> None:
+    """Nothing was scored, so there is nothing to judge."""
+    path = write(tmp_path / "x.csv", rows)
+    done = run(tiny_bundle, path, "--labels", "anomaly", "--commission", "700", "--asset", "new")
+
+    assert isinstance(done.exception, HistoryError)
+    assert "no reading was scored" in str(done.exception)

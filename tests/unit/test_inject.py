@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -269,3 +271,14 @@ def test_runs_shrink_to_short_stretches() -> None:
 
     assert (12, 35, 9) == normal.values.shape
     assert (15, 20) == (normal.lead, normal.horizon)
+
+
+def test_faults_go_into_scored_channels_only() -> None:
+    """A fault in an input that is never scored could not be found by anybody."""
+    normal = replace(normal_runs(), scored=np.array([1, 4]))
+    faults = inject(normal, most_rows=40_000)
+
+    assert {1, 4} == set(faults.channel.tolist())
+    for name in MEASURED_IN_SPREADS:
+        at = of_kind(faults, name)
+        assert 2 * len(SPREADS) == len(set(zip(faults.channel[at], faults.strength[at], strict=True)))

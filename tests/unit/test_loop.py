@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from edge_lstm.contracts.alert import Alert
+from edge_lstm.contracts.commission import CommissionConfig
 from edge_lstm.contracts.config import DeviceConfig
 from edge_lstm.core.backend import TensorArray
 from edge_lstm.core.detector import Detector
@@ -159,7 +160,14 @@ class House:
     def engine(self) -> Engine:
         """An engine that has seen nothing."""
         manifest = fake_manifest()
-        detector = Detector(manifest, self.backend, sha256=self.sha256, node="n", alarm=self.config.alarm)
+        detector = Detector(
+            manifest,
+            self.backend,
+            sha256=self.sha256,
+            node="n",
+            alarm=self.config.alarm,
+            commission=self.config.commission,
+        )
         return Engine(self.config, detector, manifest=manifest, clock=self.clock)
 
     def run(
@@ -351,6 +359,47 @@ def test_loop_session_lost_brings_retained_alarms_back(house: House) -> None:
 
     assert 2 == len(alarms)
     assert alarms[0] == alarms[1]
+
+
+def commissioned(folder: Path) -> House:
+    """A house that learns unknown assets from 50 readings, and never sees an alarm."""
+    return House(folder, commission={"readings": 50}, alarm={"threshold": 1e9})
+
+
+RAMP = [reading(n, 10.0 * n) for n in range(50)]
+STEADY = [reading(n, 3.0 + (n * 7 % 5)) for n in range(50, 100)]
+
+
+def test_loop_unsteady_machine_is_said_until_it_is_learned(tmp_path: Path) -> None:
+    """A refused baseline makes health degraded with its reason; a good one puts it right and is retained."""
+    house = commissioned(tmp_path)
+    transport = house.run(UP, GRANTED, *RAMP)
+    health = house.loop.health()
+
+    assert ("degraded", 1, 0) == (health.status, health.commissioning, health.commissioned)
+    assert "not watched, its baseline is unsteady: pump (a drifts by" in health.problems[0]
+    transport = house.run(UP, GRANTED, *STEADY, 40.0)
+    health = house.loop.health()
+    assert ([], 0, 1) == (health.problems, health.commissioning, health.commissioned)
+    told = transport.published("/pump/commission")
+    assert ["commissioning", "done"] == [json.loads(p.payload)["status"] for p in told]
+    assert all(p.retain and p.qos == 1 for p in told)
+    again = house.run(UP, GRANTED, Disconnected(1, "x"), Connected(2, session_present=False))
+    payloads = [p.payload for p in again.published("/pump/commission")]
+    assert [told[-1].payload] * 2 == payloads  # at the start, and when the broker has forgotten
+    house.state.close()
+
+
+def test_restore_clears_a_commissioning_that_is_no_longer_wanted(tmp_path: Path) -> None:
+    """The broker would otherwise say `commissioning` for ever."""
+    house = commissioned(tmp_path)
+    house.run(UP, GRANTED, *STEADY[:20])
+    house.config = msgspec.structs.replace(house.config, commission=CommissionConfig())
+    transport = house.run(UP, GRANTED, STEADY[20])
+
+    assert [b""] == [p.payload for p in transport.published("/pump/commission")]
+    assert "normal" == json.loads(transport.published("/score")[-1].payload)["status"]
+    house.state.close()
 
 
 def test_loop_status_follows_the_subscriptions(house: House) -> None:

@@ -33,6 +33,8 @@ def test_good_manifest_has_no_problem() -> None:
     [
         ("channels", [], "channels"),
         ("channels.1.name", "a", "each another one"),
+        ("score_when", "a > b.c", "score_when is no rule: character 5"),
+        ("score_when", "speed > 5", "there is no channel 'speed'"),
         ("input", "nothing", "no input tensor 'nothing'"),
         ("states.0.output", "reconstructed", "no output tensor 'reconstructed'"),
         ("states.1.input", "hidden_in_0", "named twice"),
@@ -57,3 +59,11 @@ def test_good_manifest_has_no_problem() -> None:
 def test_unusable_manifest_is_told(path: str, value: object, says: str) -> None:
     """Each fault in its own words, before anything is computed with it."""
     assert any(says in problem for problem in problems(changed(path, value)))
+
+
+def test_manifest_with_nothing_to_score_is_told() -> None:
+    """A model of context channels alone."""
+    channels = tuple(msgspec.structs.replace(c, role="context") for c in fake_manifest().channels)
+    said = list(problems(msgspec.structs.replace(fake_manifest(), channels=channels)))
+
+    assert ["no channel has the role telemetry, so there is nothing to score"] == said

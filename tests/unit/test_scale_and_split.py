@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edge_lstm.errors import HistoryError
+from edge_lstm.rule import Rule
 from trainer.scale import learn_scaling
 from trainer.split import hold, split
 
@@ -56,6 +57,21 @@ def test_split_is_by_time_in_every_segment() -> None:
     parts = split(segments, np.zeros(1), validation=0.1, held_out=0.2)
 
     assert [(70, 80), (140, 160)] == [(part.train, part.validation) for part in parts]
+
+
+def test_rows_outside_the_rule_are_paused() -> None:
+    """Also where a channel of the rule is missing; held values do not count, as on the device."""
+    values = np.column_stack([np.r_[np.zeros(10), np.full(20, 9.0)], np.arange(30.0)])
+    values[15, 0] = np.nan
+    (part,) = split(
+        [("", np.arange(30), values, False)],
+        np.zeros(2),
+        validation=0.1,
+        held_out=0.2,
+        rule=Rule.parse("not speed < 5", ["speed", "flow"]),
+    )
+
+    assert [*range(10), 15] == np.flatnonzero(part.paused).tolist()
 
 
 def test_short_segment_is_learned_whole() -> None:

@@ -71,7 +71,7 @@ class AssetRecording:
         expected: (rows, channels) what the model rebuilt, channel units.
         score: (rows,) higher is more anomalous.
         threshold: (rows,) the level in force.
-        status: (rows,) ``warming``, ``normal`` or ``open``.
+        status: (rows,) ``warming``, ``normal``, ``open``, ``paused`` or ``commissioning``.
         episodes: In order of time.
 
     Raises:

@@ -173,7 +173,7 @@ class Track {
     this.status.forEach(([first, each], i) => {
       if (each !== name) return;
       const next = i + 1 < this.status.length ? this.status[i + 1][0] : this.rows;
-      spans.push({ from: this.times[first], to: this.times[next - 1] });
+      spans.push({ from: this.times[first], to: this.times[next - 1], name });
     });
     return spans;
   }

@@ -186,7 +186,7 @@ const drawGround = (pen, frame, height, theme, marks, ticks) => {
   pen.fillStyle = theme.line;
   ticks.forEach(({ x }) => pen.fillRect(Math.round(x), 0, 1, height));
   pen.fillStyle = hatch(pen, theme.hatch);
-  for (const span of marks.warming) {
+  for (const span of marks.unscored) {
     const at = band(span.from, span.to);
     if (at) pen.fillRect(at.left, 0, at.width, height);
   }
@@ -283,9 +283,9 @@ const drawMarks = (pen, frame, theme, marks) => {
     reach = left + wide;
   });
   pen.fillStyle = theme.muted;
-  for (const span of marks.warming) {
+  for (const span of marks.unscored) {
     const left = Math.max(0, frame.at(span.from));
-    if (Math.min(frame.columns, frame.at(span.to)) - left > 70) pen.fillText("warm-up", left + 6, 4);
+    if (Math.min(frame.columns, frame.at(span.to)) - left > 70) pen.fillText(span.name === "warming" ? "warm-up" : span.name, left + 6, 4);
   }
 };
 

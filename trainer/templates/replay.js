@@ -119,7 +119,7 @@ class Page {
     this.places = track.times.map((time) => this.map.place(time));
     const { segments } = this.map;
     this.marks = {
-      warming: track.spansOf("warming"),
+      unscored: ["warming", "paused", "commissioning"].flatMap((name) => track.spansOf(name)),
       gaps: segments.slice(1).map((one, i) => ({ from: segments[i].to, to: one.from })),
     };
     view.reset(this.map.end, track.period * 8);
