@@ -154,6 +154,11 @@ class Built:
         """Keep more facts of the training in the manifest."""
         self.manifest = _with(self.manifest, training={**self.manifest.training, **facts})
 
+    def measured(self, **figures: Any) -> None:
+        """Add figures to the metrics, here and in the manifest."""
+        self.metrics |= figures
+        self.manifest = _with(self.manifest, metrics=self.metrics)
+
 
 _with = msgspec.structs.replace
 
@@ -242,9 +247,22 @@ def costs_of(manifest: Manifest, model: Autoencoder, weights: Mapping[str, Float
 
 
 def hold_contest(
-    field: Field, costs: Mapping[Member, float], prepared: Prepared, settings: TrainSettings
+    field: Field,
+    costs: Mapping[Member, float],
+    prepared: Prepared,
+    settings: TrainSettings,
+    *,
+    shipped: Sequence[Member] | None = None,
 ) -> Contest:
-    """Every member alone and what would be shipped, on faults injected into held-out rows."""
+    """Every member alone and what would be shipped, on faults injected into held-out rows.
+
+    Args:
+        field: The members.
+        costs: Of each member that takes part.
+        prepared: Stretches with held-out rows, and the scaling.
+        settings: Seed and alarm budget.
+        shipped: The members that would be shipped; by default those of the settings.
+    """
     default, named = normalizers(prepared.scaling, prepared.assets, clip=math.inf)
     usual = [part for part in prepared.parts if not part.odd and len(part.values) > part.validation]
     stretches = [
@@ -256,9 +274,10 @@ def hold_contest(
     scored = np.flatnonzero(scored_channels(field.channels)).astype(np.int64)
     wanted = settings.alarm.budget_per_month / (MONTH_S / field.period_s)
     return run_contest(
-        candidates(field, costs, together(settings)),
+        candidates(field, costs, shipped or together(settings)),
         replace(normal, scored=scored),
         level_of=lambda scores: level_of(fit_tail(scores), wanted),
+        reference="lstm" if "lstm" in costs else next(iter(costs)),
         seed=settings.seed,
     )
 

@@ -16,7 +16,7 @@ from edge_lstm.contracts.manifest import Member
 from edge_lstm.errors import ConfigError, OperatorError
 from edge_lstm.quiet import quiet_stderr
 from trainer.extras import need_extra
-from trainer.outputs import refuse_overwriting
+from trainer.outputs import need_folder, refuse_overwriting
 from trainer.settings import TrainSettings
 from trainer.settings_rules import check_settings
 
@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from edge_lstm.contracts.config import DeviceConfig
     from trainer.data import History
 
-__all__ = ["commission_of", "history_options", "replay", "train"]
+__all__ = [
+    "check_channels",
+    "commission_of",
+    "history_options",
+    "read_training",
+    "replay",
+    "train",
+    "train_settings",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -101,14 +109,21 @@ def history_options(function: F) -> F:
     type=click.Choice(["auto", "error", "drop", "keep"]),
     help="What to do about channels that never change.",
 )
+@_option(
+    "--folds",
+    type=click.IntRange(2, 50),
+    help="Judge by blocked cross-validation too: so many more trainings.",
+)
 @history_options
-def train(history: tuple[Path, ...], out: Path, config: Path | None, **options: Any) -> None:
+def train(
+    history: tuple[Path, ...], out: Path, config: Path | None, folds: int | None, **options: Any
+) -> None:
     """Build a bundle from sensor HISTORY: CSV or Parquet files, or a folder of them.
 
     Profiles the data, trains an LSTM autoencoder with carried state, converts it to int8,
     calibrates the alarm threshold on the int8 model and packs everything into one file.
     """
-    settings = _settings(config, options)
+    settings = train_settings(config, options)
     name = settings.name or out.stem
     _check_out(out, name)
     refuse_overwriting([out], [*history, config])
@@ -120,8 +135,8 @@ def train(history: tuple[Path, ...], out: Path, config: Path | None, **options: 
 
     with watcher() as watching:
         watching.stage("read and profile the history")
-        table = _read(history, settings)
-        _check_channels(settings, table.channels, config)
+        table = read_training(history, settings)
+        check_channels(settings, table.channels, config)
         profiled = profile(table)
     for line in profiled.lines():
         click.echo(line)
@@ -132,8 +147,16 @@ def train(history: tuple[Path, ...], out: Path, config: Path | None, **options: 
         wake_tensorflow()
 
     with watcher() as watching:
+        validated = None
+        if folds:
+            from trainer.folds_train import cross_validate  # noqa: PLC0415
+
+            watching.say(f"--folds {folds}: {folds} more trainings before that of the bundle")
+            validated = cross_validate(table, settings, folds=folds, watcher=watching)
         built = build(table, settings, name=name, watcher=watching)
         built.note(profile=profiled.to_dict())
+        if validated:
+            built.measured(folds=validated)
         watching.stage("golden vectors, card, report, bundle")
         bundle = pack(built, out, card=card(built.manifest), report=report(built, profiled))
     for line in summary(bundle.manifest):
@@ -160,7 +183,7 @@ _SECTIONS = {
 }
 
 
-def _settings(config: Path | None, options: dict[str, Any]) -> TrainSettings:
+def train_settings(config: Path | None, options: dict[str, Any]) -> TrainSettings:
     """Defaults, then train.yaml, then options.
 
     Raises:
@@ -195,8 +218,7 @@ def _settings(config: Path | None, options: dict[str, Any]) -> TrainSettings:
 
 def _check_out(out: Path, name: str) -> None:
     """Find out before the training, and not after it, that the result cannot be written."""
-    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
-        raise OperatorError(f"cannot write to the folder {out.parent}", do="make it, or choose another --out")
+    need_folder(out)
     if out.is_dir():
         raise OperatorError(
             f"{out} is a folder", expected="the path of the bundle to write", do="--out model.elb"
@@ -211,7 +233,7 @@ def _check_out(out: Path, name: str) -> None:
         )
 
 
-def _check_channels(settings: TrainSettings, channels: Sequence[str], config: Path | None) -> None:
+def check_channels(settings: TrainSettings, channels: Sequence[str], config: Path | None) -> None:
     """A misspelt channel would lose its valid range without a word."""
     for name, channel in settings.channels.items():
         if name not in channels and channel.role != "ignored":
@@ -224,7 +246,12 @@ def _check_channels(settings: TrainSettings, channels: Sequence[str], config: Pa
             )
 
 
-def _read(paths: tuple[Path, ...], settings: TrainSettings) -> History:
+def read_training(paths: tuple[Path, ...], settings: TrainSettings) -> History:
+    """The history as the settings say it is to be read.
+
+    Raises:
+        HistoryError: The first thing that is wrong with it.
+    """
     from trainer.data import read_history  # noqa: PLC0415
 
     ignored = [name for name, channel in settings.channels.items() if channel.role == "ignored"]

@@ -12,11 +12,13 @@ from edge_lstm.contracts.manifest import Manifest
 from trainer.build import Built
 from trainer.calibrate import MONTH_S, PROOF, counted_rows, normal_scores
 from trainer.contest_words import contest_lines, contest_page, contest_table
+from trainer.folds_text import folds_lead, folds_lines, folds_table
 from trainer.profile import Profile
 from trainer.report import (
     Calibration,
     ChannelFit,
     Fit,
+    Folds,
     HeldOut,
     LossCurve,
     Parity,
@@ -100,9 +102,17 @@ expected false alarms a month {threshold.expected_per_month:.3g} (budget {thresh
 
 {chr(10).join(metrics["contest"]["verdict"]["sentences"])}
 
-## Limits
+{_folds_section(metrics)}## Limits
 {chr(10).join(f"- {sentence}" for sentence in [*doubts(manifest), *limits(manifest)])}
 """
+
+
+def _folds_section(metrics: Mapping[str, Any]) -> str:
+    """The section on blocked cross-validation; nothing where there was none."""
+    if "folds" not in metrics:
+        return ""
+    folds = metrics["folds"]
+    return f"## Cross-validation\n{folds_lead(folds)}\n\n{_markdown_table(folds_table(folds))}\n\n"
 
 
 def _markdown_table(rows: Sequence[Sequence[str]]) -> str:
@@ -143,6 +153,7 @@ def summary(manifest: Manifest) -> list[str]:
         f"a month (expected {threshold.expected_per_month:.3g})"
     )
     lines += contest_lines(metrics["contest"])
+    lines += folds_lines(metrics["folds"]) if "folds" in metrics else []
     lines += [f"note: {sentence}" for sentence in limits(manifest)[2:]]
     return lines + [f"WARNING: {sentence}" for sentence in doubts(manifest)]
 
@@ -208,8 +219,14 @@ def report(built: Built, profile: Profile) -> str:
             calibration=_calibration(built, pooled),
             limits=[*doubts(manifest), *limits(manifest)],
             contest=contest_page(manifest.metrics["contest"]),
+            folds=_folds(manifest.metrics),
         )
     )
+
+
+def _folds(metrics: Mapping[str, Any]) -> Folds | None:
+    folds = metrics.get("folds")
+    return None if folds is None else Folds(folds_lead(folds), folds_table(folds))
 
 
 def _facts(manifest: Manifest) -> dict[str, str]:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from edge_lstm.errors import OperatorError
 
-__all__ = ["refuse_overwriting"]
+__all__ = ["need_folder", "refuse_overwriting"]
+
+
+def need_folder(out: Path) -> None:
+    """Find out before any work is done that there is a place for the result.
+
+    Raises:
+        OperatorError: The folder is not there, or nothing can be written to it.
+    """
+    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
+        raise OperatorError(f"cannot write to the folder {out.parent}", do="make it, or choose another --out")
 
 
 def refuse_overwriting(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
