@@ -23,6 +23,7 @@ from trainer.settings_rules import check_settings
 if TYPE_CHECKING:
     from edge_lstm.contracts.config import DeviceConfig
     from trainer.data import History
+    from trainer.labelled import LabelledStretch
 
 __all__ = [
     "check_channels",
@@ -90,6 +91,7 @@ def history_options(function: F) -> F:
 @_option(
     "--budget", type=click.FloatRange(min=0, min_open=True), help="False alarms a month that are acceptable."
 )
+@_option("--labels", help="Column that is 1 where a row is known to be anomalous: not learned, judged by.")
 @_option("--members", help="What scores: lstm, ewma, pca, var, any of them with commas; or auto.")
 @_option("--cell", type=click.Choice(["lstm", "gru", "peephole", "cifg"]), help="Kind of recurrent cell.")
 @_option(
@@ -135,14 +137,15 @@ def train(
 
     with watcher() as watching:
         watching.stage("read and profile the history")
-        table = read_training(history, settings)
+        table, labelled = read_training(history, settings)
         check_channels(settings, table.channels, config)
         profiled = profile(table)
     for line in profiled.lines():
         click.echo(line)
     with quiet_stderr():  # TensorFlow's start-up notes are not for our users
-        from trainer.build import build, pack, wake_tensorflow  # noqa: PLC0415
+        from trainer.build import build, wake_tensorflow  # noqa: PLC0415
         from trainer.describe import card, report, summary  # noqa: PLC0415
+        from trainer.pack import pack  # noqa: PLC0415
 
         wake_tensorflow()
 
@@ -153,7 +156,7 @@ def train(
 
             watching.say(f"--folds {folds}: {folds} more trainings before that of the bundle")
             validated = cross_validate(table, settings, folds=folds, watcher=watching)
-        built = build(table, settings, name=name, watcher=watching)
+        built = build(table, settings, name=name, watcher=watching, labelled=labelled)
         built.note(profile=profiled.to_dict())
         if validated:
             built.measured(folds=validated)
@@ -164,7 +167,13 @@ def train(
     click.echo(f"wrote {out} ({out.stat().st_size} bytes), sha256 {bundle.sha256}")
 
 
-_TOP = {"name": "name", "model_version": "version", "seed": "seed", "held_out": "held_out"}
+_TOP = {
+    "name": "name",
+    "model_version": "version",
+    "seed": "seed",
+    "held_out": "held_out",
+    "labels": "labels",
+}
 _SECTIONS = {
     "model": ("cell", "mode", "units", "layers", "code", "updates", "learning_rate", "dropout"),
     "history": (
@@ -246,17 +255,24 @@ def check_channels(settings: TrainSettings, channels: Sequence[str], config: Pat
             )
 
 
-def read_training(paths: tuple[Path, ...], settings: TrainSettings) -> History:
-    """The history as the settings say it is to be read.
+def read_training(paths: tuple[Path, ...], settings: TrainSettings) -> tuple[History, list[LabelledStretch]]:
+    """The normal history as the settings say it is to be read, and stretches with labelled anomalies.
 
     Raises:
         HistoryError: The first thing that is wrong with it.
     """
-    from trainer.data import read_history  # noqa: PLC0415
+    from trainer.data import read_history, read_options  # noqa: PLC0415
+    from trainer.labelled import without_anomalies  # noqa: PLC0415
+    from trainer.labels import read_labels  # noqa: PLC0415
 
     ignored = [name for name, channel in settings.channels.items() if channel.role == "ignored"]
-    ignore = tuple(dict.fromkeys([*settings.history.ignore, *ignored]))
-    return read_history(paths, **{**msgspec.structs.asdict(settings.history), "ignore": ignore})
+    labels = [settings.labels] if settings.labels else []
+    ignore = tuple(dict.fromkeys([*settings.history.ignore, *ignored, *labels]))
+    given = {**msgspec.structs.asdict(settings.history), "ignore": ignore}
+    if not settings.labels:
+        return read_history(paths, **given), []
+    marks = read_labels(paths, settings.labels, channels=(), options=read_options(**given))
+    return without_anomalies(read_history(paths, **given), marks)
 
 
 def commission_of(site: DeviceConfig | None, readings: int | None) -> CommissionConfig:

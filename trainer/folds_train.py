@@ -9,22 +9,15 @@ import numpy as np
 
 from edge_lstm.contracts.manifest import MEMBER, Manifest, Member
 from edge_lstm.times import format_time
-from trainer.build import (
-    CONTEST_LEAD,
-    Built,
-    Prepared,
-    build,
-    costs_of,
-    hold_contest,
-    rule_of,
-    run,
-)
+from trainer.build import Built, build, run
 from trainer.candidates import Field
 from trainer.contest import Contest
 from trainer.data import History
 from trainer.folds import Fold, cut_folds, spread
+from trainer.held_contest import CONTEST_LEAD, costs_of, hold_contest
 from trainer.metrics import channel_errors
 from trainer.network import with_network
+from trainer.prepare import Prepared, rule_of
 from trainer.progress import Watcher, Within
 from trainer.settings import TrainSettings
 from trainer.split import Part, judging

@@ -120,7 +120,7 @@ def tune(
     limits = Limits(max_bytes=max_bytes, max_step_us=max_step_us)
     with watcher() as watching:
         watching.stage("read the history")
-        table = read_training(history, settings)
+        table, _ = read_training(history, settings)  # labels keep anomalies out of the search
         check_channels(settings, table.channels, config)
         space = Space(settings, len(table.channels))
         watching.stage("search")

@@ -14,8 +14,9 @@ from edge_lstm.bundle import MODEL, Bundle
 from edge_lstm.core.quantize import zero
 from edge_lstm.core.stepper import state_tensors
 from edge_lstm.errors import HistoryError
-from trainer.build import Built, build, together
+from trainer.build import Built, build
 from trainer.data import History
+from trainer.held_contest import together
 from trainer.network import with_network
 from trainer.progress import Watcher
 from trainer.settings import TrainSettings

@@ -24,17 +24,10 @@ from edge_lstm.quiet import quiet_stderr
 from edge_lstm.times import parse_time
 from tests.benchmark.detection.cases import Case, Stretch
 from tests.benchmark.detection.results import LSTM, OURS, Figures, Result, Watch, judge
-from trainer.build import (
-    Whole,
-    backend_of,
-    build_whole,
-    deliver,
-    heads_of,
-    select,
-    together,
-    wake_tensorflow,
-)
+from trainer.build import Whole, backend_of, build_whole, deliver, wake_tensorflow
 from trainer.data import History, read_history
+from trainer.draft import heads_of, select
+from trainer.held_contest import together
 from trainer.progress import Watcher
 from trainer.settings import TrainSettings
 from trainer.split import Part, hold
