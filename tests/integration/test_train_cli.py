@@ -396,7 +396,7 @@ def test_labelled_rows_are_judged_by_and_not_learned(tiny_history: Path, tmp_pat
     marks = np.zeros(len(table), int)
     marks[200:230] = 1
     names = [name for name in table.columns if name != "time"]
-    wild = table[names[0]].to_numpy() + marks * 1000.0
+    wild = table[names[0]].to_numpy() + marks * 20 * table[names[0]].to_numpy().std()
     table.with_columns(pl.Series(names[0], wild), pl.Series("fault", marks)).write_csv(tmp_path / "h.csv")
     options = ("--out", tmp_path / "m.elb", "--labels", "fault", "--updates", "60")
     done = edge_lstm("train", tmp_path / "h.csv", *options)
