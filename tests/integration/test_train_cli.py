@@ -407,7 +407,7 @@ def test_labelled_rows_are_judged_by_and_not_learned(tiny_history: Path, tmp_pat
     assert len(table) - 30 == manifest.training["rows"]
     results = manifest.metrics["contest"]["results"]
     assert {"VUS-PR", "AUC-PR"} == set(results["lstm"]["labelled"])
-    assert results["ewma"]["labelled"]["AUC-PR"] > 0.5
+    assert results["var"]["labelled"]["AUC-PR"] > 0.5
     assert "VUS-PR" in done.stdout
     wrong = one_line(edge_lstm("train", tmp_path / "h.csv", "--out", tmp_path / "n.elb", "--labels", "falt"))
     assert "'falt'" in wrong

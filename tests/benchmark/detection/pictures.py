@@ -80,7 +80,7 @@ def watch_chart(seen: Watch, *, learned: int, title: str) -> str:
         title: What a screen reader says.
     """
     start, end = seen.time_ns[0], seen.time_ns[-1]
-    low, high = min(seen.score), max([*seen.score, seen.level]) * 1.05
+    high = max([*seen.score, seen.level]) * 1.05
     bottom, right = TOP + HEIGHT - 60, WIDTH - 16
 
     def across(time_ns: int) -> float:
@@ -88,7 +88,7 @@ def watch_chart(seen: Watch, *, learned: int, title: str) -> str:
 
     def up(score: float) -> float:
         """The score is a logarithm already (log1p), so the axis is not."""
-        return _r(bottom - (score - min(low, 0.0)) / (high - min(low, 0.0)) * (bottom - TOP))
+        return _r(bottom - score / high * (bottom - TOP))
 
     taught = tag(
         "rect", x=LEFT, y=TOP, width=across(seen.time_ns[learned - 1]) - LEFT, height=bottom - TOP,
@@ -99,6 +99,8 @@ def watch_chart(seen: Watch, *, learned: int, title: str) -> str:
         x = across(start + day * 86_400 * NS)
         marks.append(tag("line", x1=x, x2=x, y1=TOP, y2=bottom, stroke=GRID))
         marks.append(_text(x, bottom + 18, f"day {day + 1}"))
+    ticks = range(math.floor(high) + 1)
+    marks += [_text(LEFT - 8, up(tick) + 4, f"{tick}", anchor="end") for tick in ticks]
     points = zip(seen.time_ns, seen.score, strict=True)
     path = "L".join(f"{across(time_ns)} {up(score)}" for time_ns, score in points)
     marks += [
