@@ -53,7 +53,7 @@ def limits(manifest: Manifest) -> list[str]:
         said.append(
             f"The alarm budget of {threshold.budget_per_month:g} a month could not be counted on the "
             f"{rows * grid.period_s / 86400:.2g} days of history "
-            f"({need_days:.3g} days would be needed): the level is six deviations above the mean score, "
+            f"({need_days:.3g} days would be needed): the level is seven deviations above the mean score, "
             f"at which the fitted tail expects {threshold.expected_per_month:.2g} a month."
         )
     return said
