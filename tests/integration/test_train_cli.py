@@ -409,6 +409,8 @@ def test_labelled_rows_are_judged_by_and_not_learned(tiny_history: Path, tmp_pat
     assert {"VUS-PR", "AUC-PR"} == set(results["lstm"]["labelled"])
     assert results["var"]["labelled"]["AUC-PR"] > 0.5
     assert "VUS-PR" in done.stdout
-    wrong = one_line(edge_lstm("train", tmp_path / "h.csv", "--out", tmp_path / "n.elb", "--labels", "fualt"))
-    assert "'fualt'" in wrong
+    wrong = one_line(
+        edge_lstm("train", tmp_path / "h.csv", "--out", tmp_path / "n.elb", "--labels", "fault2")
+    )
+    assert "'fault2'" in wrong
     assert "did you mean 'fault'" in wrong
