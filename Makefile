@@ -7,7 +7,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet install
 ARGS =
 
 help:
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 setup: $(VENV)/.dev ## .venv with everything for the checks and the tests
 
@@ -31,6 +31,9 @@ test: $(VENV)/.dev ## all tests but the benchmarks
 
 bench: $(VENV)/.dev ## latency, memory and start-up on this machine
 	$(BIN)/python -m pytest tests/benchmark -s $(ARGS)
+
+bench-detection: $(VENV)/.dev ## detection on real recordings against baselines: writes docs/benchmarks.md
+	$(BIN)/python -m tests.benchmark.detection $(ARGS)
 
 docs: $(VENV)/.dev ## write the generated documents anew: command reference and JSON Schemas
 	$(BIN)/python docs/generate.py
@@ -58,4 +61,4 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.made
 	@$(PIP) --editable '.[dev,demo]'
 	@touch $(VENV)/.demo $@
 
-.PHONY: help setup demo check fix test bench docs clean
+.PHONY: help setup demo check fix test bench bench-detection docs clean

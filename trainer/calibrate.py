@@ -39,7 +39,7 @@ STD_FLOOR = 0.05
 PROOF = 3.0
 """Alarms the budget must allow in the length of the history for the history to prove it: with none
 seen where 3 are allowed, the rate is kept with 95 % confidence (Hanley & Lippman-Hand 1983)."""
-SIGMAS = 6.0
+SIGMAS = 7.0
 """Deviations above the mean normal score at which a history too short for its budget puts the level."""
 _LEAST_STD = 1e-3
 _SCALE_QUANTILE = 0.95
@@ -174,10 +174,9 @@ def _cluster_peaks(scores: Floats, start: float) -> list[float]:
 
 def level_of(tail: Tail, wanted: float) -> float:
     """The level for a budget of ``wanted`` alarms a reading; see `calibrate_threshold`."""
-    level = tail.level(wanted)
     if tail.readings * wanted >= PROOF:
-        return level
-    return min(level, tail.mean + SIGMAS * max(tail.std, _LEAST_STD))
+        return tail.level(wanted)
+    return tail.mean + SIGMAS * max(tail.std, _LEAST_STD)
 
 
 def calibrate_threshold(
@@ -189,7 +188,7 @@ def calibrate_threshold(
     fitted tail leaves the budgeted number of clusters. A shorter one cannot: an hour of
     normal data says little of what happens twice a month, and a level that is sure to keep
     the budget would see no fault at all. There the level is `SIGMAS` deviations above the
-    mean, no higher than the budget asks for, and ``expected_per_month`` says what it means.
+    mean, and ``expected_per_month`` says what the fitted tail expects of it.
     """
     tail = fit_tail(stretches)
     readings_per_month = MONTH_S / period_s

@@ -16,15 +16,24 @@ from edge_lstm.contracts.manifest import Member
 from edge_lstm.errors import ConfigError, OperatorError
 from edge_lstm.quiet import quiet_stderr
 from trainer.extras import need_extra
-from trainer.outputs import refuse_overwriting
+from trainer.outputs import need_folder, refuse_overwriting
 from trainer.settings import TrainSettings
 from trainer.settings_rules import check_settings
 
 if TYPE_CHECKING:
     from edge_lstm.contracts.config import DeviceConfig
     from trainer.data import History
+    from trainer.labelled import LabelledStretch
 
-__all__ = ["commission_of", "history_options", "replay", "train"]
+__all__ = [
+    "check_channels",
+    "commission_of",
+    "history_options",
+    "read_training",
+    "replay",
+    "train",
+    "train_settings",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -82,6 +91,7 @@ def history_options(function: F) -> F:
 @_option(
     "--budget", type=click.FloatRange(min=0, min_open=True), help="False alarms a month that are acceptable."
 )
+@_option("--labels", help="Column that is 1 where a row is known to be anomalous: not learned, judged by.")
 @_option("--members", help="What scores: lstm, ewma, pca, var, any of them with commas; or auto.")
 @_option("--cell", type=click.Choice(["lstm", "gru", "peephole", "cifg"]), help="Kind of recurrent cell.")
 @_option(
@@ -101,14 +111,21 @@ def history_options(function: F) -> F:
     type=click.Choice(["auto", "error", "drop", "keep"]),
     help="What to do about channels that never change.",
 )
+@_option(
+    "--folds",
+    type=click.IntRange(2, 50),
+    help="Judge by blocked cross-validation too: so many more trainings.",
+)
 @history_options
-def train(history: tuple[Path, ...], out: Path, config: Path | None, **options: Any) -> None:
+def train(
+    history: tuple[Path, ...], out: Path, config: Path | None, folds: int | None, **options: Any
+) -> None:
     """Build a bundle from sensor HISTORY: CSV or Parquet files, or a folder of them.
 
     Profiles the data, trains an LSTM autoencoder with carried state, converts it to int8,
     calibrates the alarm threshold on the int8 model and packs everything into one file.
     """
-    settings = _settings(config, options)
+    settings = train_settings(config, options)
     name = settings.name or out.stem
     _check_out(out, name)
     refuse_overwriting([out], [*history, config])
@@ -120,20 +137,29 @@ def train(history: tuple[Path, ...], out: Path, config: Path | None, **options: 
 
     with watcher() as watching:
         watching.stage("read and profile the history")
-        table = _read(history, settings)
-        _check_channels(settings, table.channels, config)
+        table, labelled = read_training(history, settings)
+        check_channels(settings, table.channels, config)
         profiled = profile(table)
     for line in profiled.lines():
         click.echo(line)
     with quiet_stderr():  # TensorFlow's start-up notes are not for our users
-        from trainer.build import build, pack, wake_tensorflow  # noqa: PLC0415
+        from trainer.build import build, wake_tensorflow  # noqa: PLC0415
         from trainer.describe import card, report, summary  # noqa: PLC0415
+        from trainer.pack import pack  # noqa: PLC0415
 
         wake_tensorflow()
 
     with watcher() as watching:
-        built = build(table, settings, name=name, watcher=watching)
+        validated = None
+        if folds:
+            from trainer.folds_train import cross_validate  # noqa: PLC0415
+
+            watching.say(f"--folds {folds}: {folds} more trainings before that of the bundle")
+            validated = cross_validate(table, settings, folds=folds, watcher=watching)
+        built = build(table, settings, name=name, watcher=watching, labelled=labelled)
         built.note(profile=profiled.to_dict())
+        if validated:
+            built.measured(folds=validated)
         watching.stage("golden vectors, card, report, bundle")
         bundle = pack(built, out, card=card(built.manifest), report=report(built, profiled))
     for line in summary(bundle.manifest):
@@ -141,7 +167,13 @@ def train(history: tuple[Path, ...], out: Path, config: Path | None, **options: 
     click.echo(f"wrote {out} ({out.stat().st_size} bytes), sha256 {bundle.sha256}")
 
 
-_TOP = {"name": "name", "model_version": "version", "seed": "seed", "held_out": "held_out"}
+_TOP = {
+    "name": "name",
+    "model_version": "version",
+    "seed": "seed",
+    "held_out": "held_out",
+    "labels": "labels",
+}
 _SECTIONS = {
     "model": ("cell", "mode", "units", "layers", "code", "updates", "learning_rate", "dropout"),
     "history": (
@@ -160,7 +192,7 @@ _SECTIONS = {
 }
 
 
-def _settings(config: Path | None, options: dict[str, Any]) -> TrainSettings:
+def train_settings(config: Path | None, options: dict[str, Any]) -> TrainSettings:
     """Defaults, then train.yaml, then options.
 
     Raises:
@@ -195,8 +227,7 @@ def _settings(config: Path | None, options: dict[str, Any]) -> TrainSettings:
 
 def _check_out(out: Path, name: str) -> None:
     """Find out before the training, and not after it, that the result cannot be written."""
-    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
-        raise OperatorError(f"cannot write to the folder {out.parent}", do="make it, or choose another --out")
+    need_folder(out)
     if out.is_dir():
         raise OperatorError(
             f"{out} is a folder", expected="the path of the bundle to write", do="--out model.elb"
@@ -211,7 +242,7 @@ def _check_out(out: Path, name: str) -> None:
         )
 
 
-def _check_channels(settings: TrainSettings, channels: Sequence[str], config: Path | None) -> None:
+def check_channels(settings: TrainSettings, channels: Sequence[str], config: Path | None) -> None:
     """A misspelt channel would lose its valid range without a word."""
     for name, channel in settings.channels.items():
         if name not in channels and channel.role != "ignored":
@@ -224,12 +255,24 @@ def _check_channels(settings: TrainSettings, channels: Sequence[str], config: Pa
             )
 
 
-def _read(paths: tuple[Path, ...], settings: TrainSettings) -> History:
-    from trainer.data import read_history  # noqa: PLC0415
+def read_training(paths: tuple[Path, ...], settings: TrainSettings) -> tuple[History, list[LabelledStretch]]:
+    """The normal history as the settings say it is to be read, and stretches with labelled anomalies.
+
+    Raises:
+        HistoryError: The first thing that is wrong with it.
+    """
+    from trainer.data import read_history, read_options  # noqa: PLC0415
+    from trainer.labelled import without_anomalies  # noqa: PLC0415
+    from trainer.labels import read_labels  # noqa: PLC0415
 
     ignored = [name for name, channel in settings.channels.items() if channel.role == "ignored"]
-    ignore = tuple(dict.fromkeys([*settings.history.ignore, *ignored]))
-    return read_history(paths, **{**msgspec.structs.asdict(settings.history), "ignore": ignore})
+    labels = [settings.labels] if settings.labels else []
+    ignore = tuple(dict.fromkeys([*settings.history.ignore, *ignored, *labels]))
+    given = {**msgspec.structs.asdict(settings.history), "ignore": ignore}
+    if not settings.labels:
+        return read_history(paths, **given), []
+    marks = read_labels(paths, settings.labels, channels=(), options=read_options(**given))
+    return without_anomalies(read_history(paths, **given), marks)
 
 
 def commission_of(site: DeviceConfig | None, readings: int | None) -> CommissionConfig:

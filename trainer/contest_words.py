@@ -32,7 +32,16 @@ def contest_table(contest: Mapping[str, Any]) -> list[list[str]]:
     ranked = sorted(results, key=lambda name: -(results[name]["found"] or 0.0))
     kinds = [kind for kind in KINDS if kind in contest["faults"]]
     metrics = list(dict.fromkeys(metric for one in results.values() for metric in one["labelled"]))
-    head = ["candidate", "found", "95 %", *(_HEADS[kind] for kind in kinds), "delay", "false/1000", "AUC"]
+    head = [
+        "candidate",
+        "found",
+        "95 %",
+        *(_HEADS[kind] for kind in kinds),
+        "delay",
+        "false/1000",
+        "AUC",
+        "cost",
+    ]
     return [[*head, *metrics], *(_row(name, results[name], kinds, metrics) for name in ranked)]
 
 
@@ -46,6 +55,7 @@ def _row(name: str, one: Mapping[str, Any], kinds: Sequence[str], metrics: Seque
         _number(one["delay"], "g"),
         _number(one["false_alarms"], ".2f"),
         _number(one["auc"], ".3f"),
+        f"{one['cost']:.0f}",
         *(_number(one["labelled"].get(metric), ".3f") for metric in metrics),
     ]
 

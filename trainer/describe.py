@@ -13,11 +13,13 @@ from edge_lstm.contracts.manifest import Manifest
 from trainer.build import Built
 from trainer.calibrate import MONTH_S, PROOF, counted_rows, normal_scores
 from trainer.contest_words import contest_lines, contest_page, contest_table
+from trainer.folds_text import folds_lead, folds_lines, folds_table
 from trainer.profile import Profile
 from trainer.report import (
     Calibration,
     ChannelFit,
     Fit,
+    Folds,
     HeldOut,
     LossCurve,
     Parity,
@@ -52,7 +54,7 @@ def limits(manifest: Manifest) -> list[str]:
         said.append(
             f"The alarm budget of {threshold.budget_per_month:g} a month could not be counted on the "
             f"{rows * grid.period_s / 86400:.2g} days of history "
-            f"({need_days:.3g} days would be needed): the level is six deviations above the mean score, "
+            f"({need_days:.3g} days would be needed): the level is seven deviations above the mean score, "
             f"at which the fitted tail expects {threshold.expected_per_month:.2g} a month."
         )
     return said
@@ -101,9 +103,17 @@ expected false alarms a month {threshold.expected_per_month:.3g} (budget {thresh
 
 {chr(10).join(metrics["contest"]["verdict"]["sentences"])}
 
-## Limits
+{_folds_section(metrics)}## Limits
 {chr(10).join(f"- {_plain(sentence)}" for sentence in [*doubts(manifest), *limits(manifest)])}
 """
+
+
+def _folds_section(metrics: Mapping[str, Any]) -> str:
+    """The section on blocked cross-validation; nothing where there was none."""
+    if "folds" not in metrics:
+        return ""
+    folds = metrics["folds"]
+    return f"## Cross-validation\n{folds_lead(folds)}\n\n{markdown_table(folds_table(folds))}\n\n"
 
 
 def _plain(text: str) -> str:
@@ -151,6 +161,7 @@ def summary(manifest: Manifest) -> list[str]:
         f"a month (expected {threshold.expected_per_month:.3g})"
     )
     lines += contest_lines(metrics["contest"])
+    lines += folds_lines(metrics["folds"]) if "folds" in metrics else []
     lines += [f"note: {sentence}" for sentence in limits(manifest)[2:]]
     return lines + [f"WARNING: {sentence}" for sentence in doubts(manifest)]
 
@@ -216,8 +227,14 @@ def report(built: Built, profile: Profile) -> str:
             calibration=_calibration(built, pooled),
             limits=[*doubts(manifest), *limits(manifest)],
             contest=contest_page(manifest.metrics["contest"]),
+            folds=_folds(manifest.metrics),
         )
     )
+
+
+def _folds(metrics: Mapping[str, Any]) -> Folds | None:
+    folds = metrics.get("folds")
+    return None if folds is None else Folds(folds_lead(folds), folds_table(folds))
 
 
 def _facts(manifest: Manifest) -> dict[str, str]:

@@ -74,6 +74,12 @@ _NO_LABELS = (
     help="VUS-PR: from one buffer width to the next.",
 )
 @click.option(
+    "--folds",
+    type=click.IntRange(2, 1000),
+    show_envvar=True,
+    help="Mean and spread of every figure over so many blocks in time; nothing is trained anew.",
+)
+@click.option(
     "--asset",
     default="asset",
     show_default=True,
@@ -91,6 +97,7 @@ def evaluate(
     commission: int | None,
     window: int,
     step: int,
+    folds: int | None,
     asset: str,
     **options: Any,
 ) -> None:
@@ -106,6 +113,7 @@ def evaluate(
     from trainer.data import read_history, read_options  # noqa: PLC0415
     from trainer.evaluate import evaluate as run  # noqa: PLC0415
     from trainer.evaluate_text import evaluation_lines  # noqa: PLC0415
+    from trainer.folds_evaluate import evaluate_blocks  # noqa: PLC0415
     from trainer.labels import read_labels  # noqa: PLC0415
     from trainer.replay import replay  # noqa: PLC0415
     from trainer.tracks import refuse_backward, tracks_of  # noqa: PLC0415
@@ -131,16 +139,20 @@ def evaluate(
         commission=commission_of(site, commission),
     )
     tracks = tracks_of(replayed, history, manifest, asset=asset, labels=marks)
+    level = replayed.scores[0].threshold if replayed.scores else manifest.threshold.level
     found = run(
         opened,
         tracks,
-        level=replayed.scores[0].threshold if replayed.scores else manifest.threshold.level,
+        level=level,
         readings=replayed.readings,
         labels=labels,
         window=window,
         step=step,
         notes=_notes(opened, history, replayed, marks),
     )
+    if folds:
+        over = evaluate_blocks(tracks, names, folds=folds, level=level, window=window, step=step)
+        found = msgspec.structs.replace(found, folds=over)
     if html:
         from trainer.evaluate_html import write_evaluation  # noqa: PLC0415
 

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from trainer.evaluation import Calibration, Errors, Evaluation, Events, RecordingFigures
+from trainer.evaluation import Blocks, Calibration, Errors, Evaluation, Events, RecordingFigures
 
-__all__ = ["calibration_sentence", "evaluation_lines", "number", "span_text"]
+__all__ = [
+    "blocks_sentence",
+    "blocks_table",
+    "calibration_sentence",
+    "evaluation_lines",
+    "number",
+    "span_text",
+]
 
 _MOST = 40
 """Recordings listed at most; JSON has all."""
@@ -35,6 +42,8 @@ def evaluation_lines(found: Evaluation) -> list[str]:
     if len(found.recordings) > 1:
         lines += _recordings(found.recordings)
     lines += _errors(found)
+    if found.folds is not None:
+        lines += [f"{blocks_sentence(found.folds)}:", *_table(blocks_table(found.folds), left=1)]
     return lines + [f"note: {sentence}" for sentence in found.notes]
 
 
@@ -141,6 +150,28 @@ def _errors(found: Evaluation) -> Iterator[str]:
     ]
     yield "reconstruction error, channel units:"
     yield from _table([head, *rows], left=1)
+
+
+def blocks_sentence(over: Blocks) -> str:
+    """What the blocks are."""
+    text = (
+        f"the same over {len(over.each)} blocks in time of about as many readings; nothing was trained anew"
+    )
+    without = sum(1 for one in over.each if one.labelled == 0)
+    few = f"; {without} without a labelled event count for false alarms only" if without else ""
+    return f"{text}{few}"
+
+
+def blocks_table(over: Blocks) -> list[list[str]]:
+    """A row a figure over the blocks, the heading first."""
+    named = {name.replace("_", " "): one for name, one in over.figures.items()}
+    named |= {
+        f"{channel} {key.upper()}": errors[key]
+        for channel, errors in over.reconstruction.items()
+        for key in ("rmse", "r2")
+    }
+    rows = [[name, number(one.mean), number(one.spread), str(one.blocks)] for name, one in named.items()]
+    return [["figure", "mean", "spread", "blocks"], *rows]
 
 
 def _table(rows: Sequence[Sequence[str]], *, left: int) -> Iterator[str]:

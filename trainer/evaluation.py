@@ -11,11 +11,14 @@ import msgspec
 
 __all__ = [
     "EVALUATION_SCHEMA",
+    "Block",
+    "Blocks",
     "Calibration",
     "Data",
     "Errors",
     "Evaluation",
     "Events",
+    "Figure",
     "Model",
     "Ranking",
     "Readings",
@@ -139,6 +142,32 @@ class RecordingFigures(msgspec.Struct, frozen=True, kw_only=True):
     false_episodes: int | None = None
 
 
+class Figure(msgspec.Struct, frozen=True):
+    """A figure over blocks: mean, standard deviation (over n - 1), blocks in which it is defined."""
+
+    mean: float | None
+    spread: float | None
+    blocks: int
+
+
+class Block(msgspec.Struct, frozen=True, kw_only=True):
+    """One block in time; ``labelled`` is its labelled events, ``figures`` has null where not defined."""
+
+    start: str
+    end: str
+    readings: int
+    labelled: int | None
+    figures: dict[str, float | None]
+
+
+class Blocks(msgspec.Struct, frozen=True):
+    """The recording in blocks; ``reconstruction`` is channel to mse, rmse, mae and r2."""
+
+    each: tuple[Block, ...]
+    figures: dict[str, Figure]
+    reconstruction: dict[str, dict[str, Figure]]
+
+
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """All of it; without labels the parts that need them are null."""
 
@@ -151,4 +180,5 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     calibration: Calibration | None
     reconstruction: Reconstruction
     recordings: tuple[RecordingFigures, ...]
+    folds: Blocks | None = None
     notes: tuple[str, ...] = ()

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from edge_lstm.errors import OperatorError
 
+__all__ = ["need_folder", "refuse_overwriting"]
+
 _READ = (".csv", ".csv.gz", ".parquet")
 """Endings of what is read from a folder, as in `trainer.tables`, which is not loaded for this."""
 
-__all__ = ["refuse_overwriting"]
+
+def need_folder(out: Path) -> None:
+    """Find out before any work is done that there is a place for the result.
+
+    Raises:
+        OperatorError: The folder is not there, or nothing can be written to it.
+    """
+    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
+        raise OperatorError(f"cannot write to the folder {out.parent}", do="make it, or choose another --out")
 
 
 def refuse_overwriting(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-__all__ = ["PlainWatcher", "RichWatcher", "Watcher", "watcher"]
+__all__ = ["PlainWatcher", "RichWatcher", "Watcher", "Within", "watcher"]
 
 
 class Watcher:
@@ -21,6 +21,31 @@ class Watcher:
 
     def advance(self, done: float, text: str = "") -> None:
         """The step is done to this share, 0 to 1."""
+
+    def say(self, text: str) -> None:
+        """A line to keep."""
+
+
+class Within(Watcher):
+    """Tells of a training that is one of many, as a part of the step they are.
+
+    Args:
+        outer: Told of it.
+        done: Share of the step that was done before this training.
+        title: What to call the training.
+    """
+
+    def __init__(self, outer: Watcher, done: float, title: str) -> None:
+        self._outer, self._done, self._of, self._stage = outer, done, title, ""
+
+    def stage(self, title: str) -> None:
+        """A step of the training begins."""
+        self._stage = title
+        self._outer.advance(self._done, f"{self._of}: {title}")
+
+    def advance(self, done: float, text: str = "") -> None:
+        """The step of the training is done to this share."""
+        self._outer.advance(self._done, f"{self._of}: {self._stage} {done:.0%} {text}".rstrip())
 
 
 class PlainWatcher(Watcher):
@@ -53,6 +78,10 @@ class PlainWatcher(Watcher):
         if now - self._said >= self.EVERY_S:
             self._said = now
             click.echo(f"{self._title}: {done:.0%} {text}".rstrip(), err=True)
+
+    def say(self, text: str) -> None:
+        """Print the line, at once."""
+        click.echo(text, err=True)
 
     def _finish(self) -> None:
         if self._title:
@@ -95,6 +124,10 @@ class RichWatcher(Watcher):
         """Move the bar."""
         if self._task is not None:
             self._progress.update(self._task, completed=done, text=text)
+
+    def say(self, text: str) -> None:
+        """Print the line above the bars."""
+        self._progress.console.print(text, markup=False, highlight=False)
 
     def _finish(self) -> None:
         if self._task is not None:

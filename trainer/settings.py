@@ -184,6 +184,8 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         seed: Same seed, same machine: same bundle.
         validation: Share of each segment that stops the training.
         held_out: Share of each segment, its end, that judges.
+        labels: Column of the history that is 1 where a row is known to be anomalous, else 0: such
+            rows are not learned, and the contest is held on them too.
         members: What the bundle scores with: ``lstm``, ``ewma``, ``pca`` and ``var``, any of
             them; ``auto`` keeps what the contest says helps.
         history: How to read the files.
@@ -200,6 +202,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     seed: int = 0
     validation: float = 0.1
     held_out: float = 0.2
+    labels: str | None = None
     members: tuple[Member, ...] | Literal["auto"] = ("lstm", "var")
     history: HistorySettings = HistorySettings()
     channels: dict[str, ChannelSettings] = {}

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from edge_lstm.errors import HistoryError
 from edge_lstm.rule import Rule
+from trainer.data import Segment
 
-__all__ = ["Part", "split"]
+__all__ = ["Part", "judging", "split"]
 
 Floats = NDArray[np.float64]
 MIN_SEGMENT = 20
@@ -75,7 +76,7 @@ def split(
         cut = rows if rows < MIN_SEGMENT else rows - round(rows * held_out)
         first = cut if rows < MIN_SEGMENT else cut - round(rows * validation)
         seen = np.isfinite(values)
-        paused = np.zeros(rows, bool) if rule is None else ~_holds(rule, values, seen)
+        paused = _paused(rule, values, seen)
         parts.append(Part(asset, time_ns, hold(values, centre), seen, first, cut, odd, paused))
     if not any(len(part.values) > part.validation for part in parts if not part.odd):
         raise HistoryError(
@@ -85,6 +86,24 @@ def split(
             do="give more history, or a larger --gap-factor if the gaps are normal",
         )
     return parts
+
+
+def judging(segment: Segment, centre: Floats, *, lead: int, rule: Rule | None = None) -> Part:
+    """A stretch of which nothing is learned: rows before ``lead`` bring a state up, the rest judges.
+
+    Args:
+        segment: What was read.
+        centre: Stands in for a channel that has no value yet.
+        lead: First row that judges.
+        rule: Says which rows are scored; ``None`` is all.
+    """
+    values, seen = hold(segment.values, centre), np.isfinite(segment.values)
+    paused = _paused(rule, segment.values, seen)
+    return Part(segment.asset, segment.time_ns, values, seen, lead, lead, odd=False, paused=paused)
+
+
+def _paused(rule: Rule | None, values: Floats, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.zeros(len(values), bool) if rule is None else ~_holds(rule, values, seen)
 
 
 def _holds(rule: Rule, values: Floats, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -17,9 +17,11 @@ from edge_lstm.core.streams import StreamTable
 from edge_lstm.core.when import scored_channels
 from trainer.split import Part
 
-__all__ = ["Trace", "biases", "fused", "levels", "trace"]
+__all__ = ["TRACE_ROWS", "Trace", "biases", "fused", "levels", "trace"]
 
 Floats = NDArray[np.float64]
+TRACE_ROWS = 60_000
+"""Rows of a history that are run through the members; longer ones lose the start of each segment."""
 _ASSET = "one"
 
 

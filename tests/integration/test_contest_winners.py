@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.contest_cases import latched_mode, linear_dynamics, static_correlation
-from trainer.build import Built, build, members_of
+from trainer.build import Built, build
 from trainer.data import History, Segment
+from trainer.pack import members_of
 from trainer.progress import Watcher
 from trainer.settings import ModelSettings, TrainSettings
 

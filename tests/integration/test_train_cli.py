@@ -388,3 +388,29 @@ def test_roles_and_rules_that_do_not_fit_are_refused(tmp_path: Path, text: str, 
     done = edge_lstm("train", history, "--out", tmp_path / "m.elb", "--config", tmp_path / "train.yaml")
 
     assert says in one_line(done)
+
+
+def test_labelled_rows_are_judged_by_and_not_learned(tiny_history: Path, tmp_path: Path) -> None:
+    """`--labels`: the rows are gone from the training, their figures are in the contest."""
+    table = pl.read_csv(tiny_history)
+    marks = np.zeros(len(table), int)
+    marks[200:230] = 1
+    names = [name for name in table.columns if name != "time"]
+    wild = table[names[0]].to_numpy() + marks * 20 * table[names[0]].to_numpy().std()
+    table.with_columns(pl.Series(names[0], wild), pl.Series("fault", marks)).write_csv(tmp_path / "h.csv")
+    options = ("--out", tmp_path / "m.elb", "--labels", "fault", "--updates", "60")
+    done = edge_lstm("train", tmp_path / "h.csv", *options)
+    assert done.returncode == 0, done.stderr
+    manifest = open_bundle(tmp_path / "m.elb").manifest
+
+    assert names == [channel.name for channel in manifest.channels]
+    assert len(table) - 30 == manifest.training["rows"]
+    results = manifest.metrics["contest"]["results"]
+    assert {"VUS-PR", "AUC-PR"} == set(results["lstm"]["labelled"])
+    assert results["var"]["labelled"]["AUC-PR"] > 0.5
+    assert "VUS-PR" in done.stdout
+    wrong = one_line(
+        edge_lstm("train", tmp_path / "h.csv", "--out", tmp_path / "n.elb", "--labels", "fault2")
+    )
+    assert "'fault2'" in wrong
+    assert "did you mean 'fault'" in wrong

@@ -19,12 +19,12 @@ from edge_lstm.contracts.manifest import Manifest, Scoring, State  # noqa: E402
 from edge_lstm.core.stepper import Stepper, state_tensors  # noqa: E402
 from edge_lstm.core.streams import StreamTable  # noqa: E402
 from edge_lstm.testing import fake_manifest  # noqa: E402
-from trainer.build import CLIP  # noqa: E402
 from trainer.cells import CELLS  # noqa: E402
 from trainer.convert import Converted, Representative, convert  # noqa: E402
 from trainer.fit import FitSettings, fit, forward, unroll  # noqa: E402
 from trainer.flatbuffer import ConversionError, finish, operators  # noqa: E402
 from trainer.model import HEADS, Autoencoder, Shape  # noqa: E402
+from trainer.prepare import CLIP  # noqa: E402
 
 Floats = NDArray[np.float32]
 CHANNELS = 5

@@ -10,6 +10,7 @@ import numpy as np
 from edge_lstm.contracts.manifest import Channel
 from trainer.evaluate_text import calibration_sentence, number, span_text
 from trainer.evaluation import Calibration, Errors, Evaluation, Events
+from trainer.pages.blocks import blocks_section
 from trainer.pages.document import document, fill, template
 from trainer.pages.figures import Axis, chart, line, mark_x, mark_y
 from trainer.pages.markup import DASH, Markup, figure, legend, scroll, section, tag
@@ -93,6 +94,7 @@ def render_evaluation(page: EvaluationPage, *, max_values: int = MAX_VALUES) -> 
             "calibration": _calibration(found.calibration),
             "reconstruction": _reconstruction(found, page.channels),
             "recordings": _recordings(found),
+            "folds": Markup() if found.folds is None else blocks_section(found.folds),
         },
     )
     return document(

@@ -21,6 +21,7 @@ __all__ = [
     "Episode",
     "Fit",
     "Floats",
+    "Folds",
     "HeldOut",
     "LossCurve",
     "Parity",
@@ -228,6 +229,14 @@ class Calibration:
     fitted: RateCurve | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Folds:
+    """Blocked cross-validation: what was done, and a table with its heading first."""
+
+    lead: str
+    rows: Sequence[Sequence[str]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TrainingReport:
     """Everything a training leaves to read; a part that is None or empty is left out.
@@ -244,6 +253,7 @@ class TrainingReport:
         calibration: How the threshold came about.
         limits: What the model cannot do, a sentence each.
         contest: The LSTM against simpler detectors.
+        folds: Blocked cross-validation.
     """
 
     title: str
@@ -257,6 +267,7 @@ class TrainingReport:
     calibration: Calibration | None = None
     limits: Sequence[str] = ()
     contest: Contested | None = None
+    folds: Folds | None = None
 
 
 def episodes_of(alerts: Iterable[Alert]) -> dict[str, tuple[Episode, ...]]:

@@ -17,6 +17,7 @@ from trainer.pages.records import (
     ChannelFit,
     Fit,
     Floats,
+    Folds,
     HeldOut,
     LossCurve,
     Parity,
@@ -37,6 +38,7 @@ def render_training(report: TrainingReport) -> str:
     parts = [
         _list("Limits", report.limits, "limits"),
         None if report.contest is None else _contest(report.contest),
+        None if report.folds is None else _folds(report.folds),
         _profile(report.profile, report.warnings),
         None if report.loss is None else _loss(report.loss),
         _fits(report.fits),
@@ -62,6 +64,21 @@ def _list(title: str, sentences: Sequence[str], kind: str) -> Markup | None:
 
 def _contest(one: Contested) -> Markup:
     return section("Contest", *contest_parts(one), lead=one.lead)
+
+
+def _folds(one: Folds) -> Markup:
+    head, *body = one.rows
+    heads = [tag("th", name, scope="col", class_="num" if i else None) for i, name in enumerate(head)]
+    rows = [
+        tag(
+            "tr",
+            tag("th", name, scope="row", class_="name"),
+            *(tag("td", cell, class_="num") for cell in cells),
+        )
+        for name, *cells in body
+    ]
+    table = scroll(tag("thead", tag("tr", *heads)), tag("tbody", *rows), label="Cross-validation")
+    return section("Cross-validation", table, lead=one.lead)
 
 
 def _profile(rows: Sequence[Mapping[str, object]], warnings: Sequence[str]) -> Markup | None:
