@@ -29,8 +29,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm import __version__
+from edge_lstm.arrays import read_arrays
 from edge_lstm.contracts.manifest import FORMAT, FileEntry, Manifest
 from edge_lstm.errors import BundleError
+from edge_lstm.files import read_at_most
 from edge_lstm.manifest_rules import problems
 
 __all__ = [
@@ -101,12 +103,12 @@ class Bundle:
         if WEIGHTS not in self.members:
             return {}
         try:
-            with np.load(io.BytesIO(self.members[WEIGHTS]), allow_pickle=False) as archive:
-                return {name: np.asarray(archive[name], np.float64) for name in archive.files}
-        except (OSError, ValueError, KeyError, EOFError, TypeError, MemoryError, zipfile.BadZipFile) as error:
+            arrays = read_arrays(self.members[WEIGHTS])
+        except ValueError as error:
             raise BundleError(
                 f"{WEIGHTS} cannot be read: {error}", path=self.path, do="build the bundle again"
             ) from error
+        return {name: np.asarray(array, np.float64) for name, array in arrays.items()}
 
 
 def open_bundle(path: Path | str) -> Bundle:
@@ -125,19 +127,16 @@ def open_bundle(path: Path | str) -> Bundle:
 
 def _read(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
-        if size > MAX_BUNDLE_BYTES:
-            raise BundleError(
-                "file is too large to be a bundle",
-                path=path,
-                expected=f"at most {MAX_BUNDLE_BYTES} bytes",
-                got=f"{size}",
-            )
-        return path.read_bytes()
+        raw = read_at_most(path, MAX_BUNDLE_BYTES)
     except OSError as error:
         raise BundleError(
             f"cannot read the bundle: {error.strerror}", path=path, do="check the path and its permissions"
         ) from error
+    if len(raw) > MAX_BUNDLE_BYTES:
+        raise BundleError(
+            "file is too large to be a bundle", path=path, expected=f"at most {MAX_BUNDLE_BYTES} bytes"
+        )
+    return raw
 
 
 def _members(path: Path, raw: bytes) -> dict[str, bytes]:
@@ -196,6 +195,10 @@ def _check_version(path: Path, raw: bytes) -> None:
         raise BundleError(
             f"manifest is not valid: {error}", path=path, do="build the bundle again"
         ) from error
+    if version.format < 1:
+        raise BundleError(
+            "manifest is not valid: there is no such format", path=path, got=f"{version.format}"
+        )
     if version.format > FORMAT or _numbers(version.min_runtime) > _numbers(__version__):
         raise BundleError(
             "bundle is newer than this edge-lstm",

@@ -16,6 +16,7 @@ from edge_lstm.bundle import Bundle, open_bundle
 from edge_lstm.clock import ArrivalClock, Clock, SystemClock
 from edge_lstm.contracts.alarm import AlarmOverrides
 from edge_lstm.contracts.config import DeviceConfig
+from edge_lstm.contracts.manifest import Manifest
 from edge_lstm.core.backend import Backend
 from edge_lstm.core.detector import Detector
 from edge_lstm.engine import Engine
@@ -32,7 +33,7 @@ from edge_lstm.restore import restore
 from edge_lstm.selftest import verify
 from edge_lstm.topics import Template
 
-__all__ = ["make_engine", "serve"]
+__all__ = ["make_engine", "serve", "unknown_channels"]
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +123,13 @@ def _assemble(
     )
 
 
+def unknown_channels(config: DeviceConfig, manifest: Manifest) -> list[str]:
+    """Channels that the inputs name and the model lacks: nothing would ever arrive in their place."""
+    said = {name for source in config.inputs for name in source.channels.values()}
+    said |= {source.channels.get(one, one) for source in config.inputs if (one := source.channel) is not None}
+    return sorted(said - {channel.name for channel in manifest.channels})
+
+
 def _tell_start(config: DeviceConfig, bundle: Bundle, backend: Backend) -> None:
     manifest = bundle.manifest
     log.info(
@@ -134,6 +142,9 @@ def _tell_start(config: DeviceConfig, bundle: Bundle, backend: Backend) -> None:
             channels=",".join(channel.name for channel in manifest.channels),
         )
     )
+    strange = unknown_channels(config, manifest)
+    if strange:
+        log.warning(event("config.channels_unknown", channels=",".join(strange)))
     own, standard = msgspec.to_builtins(config.alarm), msgspec.to_builtins(AlarmOverrides())
     overridden = {key: value for key, value in own.items() if value != standard[key]}
     if overridden:

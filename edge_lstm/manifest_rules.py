@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -12,7 +13,10 @@ from edge_lstm.rule import Rule
 
 __all__ = ["problems"]
 
+_ID = re.compile(r"[A-Za-z0-9._-]+")
 _MOST_LAG = 1000
+_MOST_TOLERANCE = 64
+"""A quarter of what int8 can say; a board that is further off computes something else."""
 _MOST = 1e9
 """Thirty years in seconds; nothing larger makes sense, or fits into nanoseconds."""
 
@@ -20,8 +24,10 @@ _MOST = 1e9
 def problems(manifest: Manifest) -> Iterator[str]:
     """Everything that is wrong, one line each; nothing for a manifest of ours."""
     names = [channel.name for channel in manifest.channels]
-    if not names or len(set(names)) != len(names):
+    if not names or len(set(names)) != len(names) or not all(names):
         yield "channels must have names, and each another one"
+    if not _ID.fullmatch(manifest.id):
+        yield "id must be letters, digits, '.', '_' and '-'"
     elif all(channel.role == "context" for channel in manifest.channels):
         yield "no channel has the role telemetry, so there is nothing to score"
     if manifest.score_when:
@@ -36,6 +42,9 @@ def problems(manifest: Manifest) -> Iterator[str]:
         yield "scoring has no heads"
     for head in manifest.scoring.heads:
         yield from _head(head, len(names))
+    taken = [head.output for head in manifest.scoring.heads if head.output]
+    if len(set(taken)) != len(taken):
+        yield "two heads have the same output"
     yield from _numbers(manifest)
 
 
@@ -82,6 +91,8 @@ def _head(head: Head, channels: int) -> Iterator[str]:
         yield f"head '{head.kind}' {'has' if head.output else 'lacks'} an output"
     linear, regressors = MEMBER[head.kind] in ("pca", "var"), (*head.lags, *head.memory)
     first = 1 if head.kind == "var" else 0  # an autoregression must not see the frame it foretells
+    if len(set(regressors)) != len(regressors):
+        yield f"head '{head.kind}' takes the same past twice"
     if linear != bool(regressors) or not all(first <= lag <= _MOST_LAG for lag in head.lags):
         yield f"head '{head.kind}' has lags that cannot be used"
     if not all(0 < alpha <= 1 for alpha in head.memory):
@@ -102,8 +113,13 @@ def _numbers(manifest: Manifest) -> Iterator[str]:
         if not (_positive(value) and value <= _MOST):
             yield f"{name} must be above 0 and at most {_MOST:g}, got {value}"
     counts = (grid.hold_frames, grid.warm_up, threshold.refractory, manifest.golden_tolerance)
-    if min(counts) < 0 or min(threshold.open_after, threshold.close_after) < 1:
-        yield "a count of frames is negative"
+    delays = (threshold.open_after, threshold.close_after)
+    if min(counts) < 0 or min(delays) < 1 or max(*counts, *delays) > _MOST:
+        yield "a count of frames is negative or endless"
+    if threshold.close_ratio > 1:
+        yield f"threshold.close_ratio must be at most 1, got {threshold.close_ratio}"
+    if manifest.golden_tolerance > _MOST_TOLERANCE:
+        yield f"golden_tolerance must be at most {_MOST_TOLERANCE}, got {manifest.golden_tolerance}"
 
 
 def _positive(value: float) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_lstm.arrays import read_arrays
 from edge_lstm.bundle import GOLDEN, Bundle
 from edge_lstm.core.backend import Backend
 from edge_lstm.core.linear import LinearMembers
@@ -19,6 +18,8 @@ from edge_lstm.core.streams import StreamTable
 from edge_lstm.errors import SelfTestError
 
 __all__ = ["SelfTestResult", "golden_run", "selftest", "verify"]
+
+LEAST_STEPS, MOST_STEPS = 16, 10_000
 
 _LINEAR_STEPS = 1e6
 """Linear heads are held against the golden vectors in steps of a millionth of a model unit."""
@@ -95,18 +96,27 @@ def selftest(bundle: Bundle, backend: Backend) -> SelfTestResult:
         SelfTestError: The golden vectors cannot be read.
     """
     try:
-        with np.load(io.BytesIO(bundle.read(GOLDEN)), allow_pickle=False) as archive:
-            golden = {name: archive[name] for name in archive.files}
+        golden = read_arrays(bundle.read(GOLDEN))
         frames = golden.pop("frames")
-        got = golden_run(bundle, backend, frames)
+        _check_frames(frames, len(bundle.manifest.channels))
+        got = golden_run(bundle, backend, frames.astype(float))
         differences = {name: np.abs(got[name].astype(float) - golden[name].astype(float)) for name in got}
-    except (OSError, ValueError, KeyError, EOFError, TypeError, IndexError, MemoryError, BadZipFile) as error:
+    except (ValueError, KeyError, TypeError, IndexError) as error:
         raise SelfTestError(f"golden vectors cannot be replayed: {error}", path=bundle.path) from error
+    if not differences:  # the level is a constant of the manifest: there is nothing to compute
+        return SelfTestResult(backend.name, len(frames), 0.0, "", 0, bundle.manifest.golden_tolerance)
     worst = max(differences, key=lambda name: float(differences[name].max()))
     tick = int(differences[worst].max(axis=1).argmax())
     greatest = float(differences[worst].max())
     tolerance = bundle.manifest.golden_tolerance
     return SelfTestResult(backend.name, len(frames), greatest, worst, tick, tolerance)
+
+
+def _check_frames(frames: NDArray[Any], channels: int) -> None:
+    """Too few prove nothing, too many take forever."""
+    if frames.ndim != 2 or frames.shape[1] != channels or not LEAST_STEPS <= len(frames) <= MOST_STEPS:
+        wanted = f"{LEAST_STEPS} to {MOST_STEPS} frames of {channels} channels"
+        raise ValueError(f"expected {wanted}, got an array of shape {frames.shape}")
 
 
 def verify(bundle: Bundle, backend: Backend) -> SelfTestResult:

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import yaml
 
 from edge_lstm.errors import ConfigError
+from edge_lstm.files import read_at_most
 
 __all__ = ["Document", "Path_", "dotted", "parse_yaml", "read_yaml"]
 
@@ -79,7 +80,7 @@ def read_yaml(path: Path) -> Document:
         ConfigError: It cannot be read or is not YAML; names the line.
     """
     try:
-        raw = path.read_bytes()
+        raw = read_at_most(path, MAX_BYTES)
     except OSError as error:
         raise ConfigError(
             f"cannot read the configuration: {error.strerror}",
@@ -87,9 +88,7 @@ def read_yaml(path: Path) -> Document:
             do="check the path and its permissions",
         ) from error
     if len(raw) > MAX_BYTES:
-        raise ConfigError(
-            "file is too large", path=path, expected=f"at most {MAX_BYTES} bytes", got=f"{len(raw)}"
-        )
+        raise ConfigError("file is too large", path=path, expected=f"at most {MAX_BYTES} bytes")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

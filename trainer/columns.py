@@ -48,6 +48,7 @@ LABELS = (
 _UNIT = re.compile(r"(?<=[_\s\[(.])(s|sec|seconds|ms|us|µs|ns)[\])]?$", re.IGNORECASE)
 _SAMPLE = 200
 # Unix times of 2000 to 2100: what a column without a telling name must hold to be taken for the time.
+_SERIAL = (25_569.0, 73_051.0)  # days since 1899-12-30: 1970 to 2100
 _LIKELY_NS = (946_684_800_000_000_000, 4_102_444_800_000_000_000)
 
 
@@ -189,6 +190,7 @@ def _parse(table: Table, rows: NDArray[np.int64], name: str, options: ReadOption
             if unit is not None:
                 return parse_times(cells, form=_short(unit.group(1)))
             _refuse_counter(table, name, cells)
+            _refuse_serial(table, name, cells)
     except TimeFault as fault:
         do = fault.do or (
             f"if '{name}' is not the time, name the column that is with --time-column; "
@@ -218,6 +220,21 @@ def _refuse_counter(table: Table, name: str, cells: pl.Series) -> None:
             expected="Unix time or dates",
             got=f"numbers up to {largest:g}",
             do="say the unit of a step with --time-format s (or ms, us, ns), or name another --time-column",
+        )
+
+
+def _refuse_serial(table: Table, name: str, cells: pl.Series) -> None:
+    """Days since 1900, as spreadsheets keep dates, would be taken for seconds of the year 1970."""
+    days = cells.cast(pl.Float64, strict=False).to_numpy()
+    steps = np.diff(days)
+    if len(steps) and days.min() >= _SERIAL[0] and days.max() <= _SERIAL[1] and 0 < np.median(steps) < 1:
+        raise HistoryError(
+            "these may be the days of a spreadsheet, and may be seconds",
+            path=table.path,
+            column=name,
+            expected="Unix time or dates",
+            got=f"numbers from {days.min():g} to {days.max():g}",
+            do="export the times as text, such as 2026-03-01T12:00:00Z; if they are seconds, --time-format s",
         )
 
 

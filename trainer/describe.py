@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,7 +28,7 @@ from trainer.report import (
     render_training,
 )
 
-__all__ = ["card", "doubts", "error_table", "limits", "report", "summary"]
+__all__ = ["card", "doubts", "error_table", "limits", "markdown_table", "report", "summary"]
 
 
 _FAR_OFF = 5.0
@@ -63,7 +64,7 @@ def card(manifest: Manifest) -> str:
     """``card.md``: data, channels, period, figures, limits, intended use."""
     training, metrics, threshold = manifest.training, manifest.metrics, manifest.threshold
     channels = "\n".join(
-        f"| {c.name} | {c.role} | {c.unit or '-'} | {centre:.6g} | {scale:.6g} |"
+        f"| {_plain(c.name)} | {c.role} | {_plain(c.unit) or '-'} | {centre:.6g} | {scale:.6g} |"
         for c, centre, scale in zip(
             manifest.channels, manifest.scaling.centre, manifest.scaling.scale, strict=True
         )
@@ -78,10 +79,10 @@ and no safety function.
 ## Data
 {training["rows"]} rows in {training["segments"]} unbroken stretches,
 {training["start"]} to {training["end"]}, from {len(training["files"])} file(s).
-Assets: {", ".join(manifest.assets) or "not told apart"}.
+Assets: {_plain(", ".join(manifest.assets)) or "not told apart"}.
 {training["rows_learned"]} rows were learned, {training["rows_validation"]} stopped the training,
 {training["rows_held_out"]} were held out. Period: {manifest.grid.period_s:g} s.
-{"".join(f"{chr(10)}- {notice}" for notice in training["notices"])}
+{"".join(f"{chr(10)}- {_plain(notice)}" for notice in training["notices"])}
 
 ## Channels
 | channel | role | unit | centre | scale |
@@ -95,15 +96,15 @@ rank correlation {metrics["int8_float_rank_correlation"]:.4f}.
 Threshold {threshold.level:.4g}; highest score on unlearned normal data {metrics["highest_normal_score"]:.4g};
 expected false alarms a month {threshold.expected_per_month:.3g} (budget {threshold.budget_per_month:g}).
 
-{_markdown_table(error_table(metrics["errors"]))}
+{markdown_table(error_table(metrics["errors"]))}
 
 ## Contest
-{_markdown_table(contest_table(metrics["contest"]))}
+{markdown_table(contest_table(metrics["contest"]))}
 
 {chr(10).join(metrics["contest"]["verdict"]["sentences"])}
 
 {_folds_section(metrics)}## Limits
-{chr(10).join(f"- {sentence}" for sentence in [*doubts(manifest), *limits(manifest)])}
+{chr(10).join(f"- {_plain(sentence)}" for sentence in [*doubts(manifest), *limits(manifest)])}
 """
 
 
@@ -112,11 +113,18 @@ def _folds_section(metrics: Mapping[str, Any]) -> str:
     if "folds" not in metrics:
         return ""
     folds = metrics["folds"]
-    return f"## Cross-validation\n{folds_lead(folds)}\n\n{_markdown_table(folds_table(folds))}\n\n"
+    return f"## Cross-validation\n{folds_lead(folds)}\n\n{markdown_table(folds_table(folds))}\n\n"
 
 
-def _markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    head, *body = ["| " + " | ".join(row) + " |" for row in rows]
+def _plain(text: str) -> str:
+    """Names come from the history: in the card they are text on one line, never mark-up."""
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return html.escape(" ".join(printable.split()), quote=False).replace("|", "\\|")
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of text as a table, the heading first; what is mark-up in a cell is shown as text."""
+    head, *body = ["| " + " | ".join(map(_plain, row)) + " |" for row in rows]
     return "\n".join([head, "|" + "---|" * len(rows[0]), *body])
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from edge_lstm.times import NS, format_time
+from edge_lstm.topics import check_name
 from trainer.checks import DeadChannels, typical_period_ns
 from trainer.columns import LABELS, ReadOptions, simple_name
 from trainer.parts import Part, Sheet
@@ -43,6 +44,7 @@ def notices(
     if any(sheet.naive for sheet in sheets):
         said.append(f"times without a time zone are taken as UTC{_in([s for s in sheets if s.naive])}")
     if options.strict:
+        said += _names(parts)
         said += _paces(parts)
         said += _overlaps(parts)
     return tuple(said)
@@ -80,6 +82,16 @@ def _infinite(sheets: Sequence[Sheet]) -> Iterator[str]:
     for name in names:
         count = sum(sheet.kinds[name].infinite for sheet in sheets if name in sheet.kinds)
         yield f"channel '{name}': {count} infinite value{'s' if count != 1 else ''} taken as missing"
+
+
+def _names(parts: Sequence[Part]) -> Iterator[str]:
+    """The device takes a machine's name from a topic and publishes under it."""
+    for name in dict.fromkeys(part.asset for part in parts if part.asset):
+        if why := check_name(name):
+            yield (
+                f"machine {name!r} cannot be watched by the daemon under this name, which is to be one "
+                f"level of a topic: {why}"
+            )
 
 
 def _paces(parts: Sequence[Part]) -> Iterator[str]:

@@ -10,6 +10,9 @@ from edge_lstm.errors import OperatorError
 
 __all__ = ["need_folder", "refuse_overwriting"]
 
+_READ = (".csv", ".csv.gz", ".parquet")
+"""Endings of what is read from a folder, as in `trainer.tables`, which is not loaded for this."""
+
 
 def need_folder(out: Path) -> None:
     """Find out before any work is done that there is a place for the result.
@@ -29,7 +32,8 @@ def refuse_overwriting(outputs: Iterable[Path | None], inputs: Iterable[Path | N
         inputs: Files that are read.
 
     Raises:
-        OperatorError: An output is an input, is given twice, or is a device or a pipe.
+        OperatorError: An output is an input or would be read as one, is given twice, or is a
+            device or a pipe.
     """
     taken = {path.resolve(): "an input" for path in inputs if path is not None}
     for path in outputs:
@@ -40,4 +44,8 @@ def refuse_overwriting(outputs: Iterable[Path | None], inputs: Iterable[Path | N
             raise OperatorError(f"{path} is {taken[place]} already", do="choose another file to write to")
         if place.exists() and not place.is_file():
             raise OperatorError(f"{path} is not a plain file", do="choose another file to write to")
+        if place.name.lower().endswith(_READ) and "an input" in map(taken.get, place.parents):
+            raise OperatorError(
+                f"{path} would stand among the inputs", do="choose another folder to write to"
+            )
         taken[place] = "an output"

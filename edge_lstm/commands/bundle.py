@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from edge_lstm.backends import load_backend
-from edge_lstm.bundle import Bundle, open_bundle
+from edge_lstm.bundle import MODEL, Bundle, open_bundle
 from edge_lstm.selftest import SelfTestResult
 from edge_lstm.selftest import selftest as run_selftest
 
@@ -41,17 +41,13 @@ def _facts(bundle: Bundle) -> list[str]:
         f"{c.name}{f' [{c.unit}]' if c.unit else ''}{' (context)' if c.role == 'context' else ''}"
         for c in manifest.channels
     ]
-    state = sum(t.shape[-1] for t in manifest.inputs if t.name != manifest.input)
     lines = [
         f"bundle      {manifest.id} {manifest.version}, format {manifest.format}, created {manifest.created}",
         f"sha256      {bundle.sha256}",
         f"channels    {len(units)}: {', '.join(units)}",
         f"period      {grid.period_s:g} s; silence over {grid.gap_after_s:g} s starts the state anew",
         f"warm-up     {grid.warm_up} frames",
-        (
-            f"model       {len(bundle.read('model.int8.tflite'))} bytes, {len(manifest.states)} state(s), "
-            f"{state} numbers a stream"
-        ),
+        f"model       {_network(bundle)}",
         f"heads       {', '.join(head.kind for head in manifest.scoring.heads)}",
         (
             f"threshold   {threshold.level:.6g} for {threshold.budget_per_month:g} false alarms a month"
@@ -69,6 +65,14 @@ def _facts(bundle: Bundle) -> list[str]:
         lines.append(f"int8/float  score correlation {metrics['int8_float_correlation']:.4f}")
     lines += [f"member      {name}, {entry.length} bytes" for name, entry in manifest.files.items()]
     return lines
+
+
+def _network(bundle: Bundle) -> str:
+    manifest = bundle.manifest
+    if not manifest.input:
+        return "no network"
+    state = sum(t.shape[-1] for t in manifest.inputs if t.name != manifest.input)
+    return f"{len(bundle.read(MODEL))} bytes, {len(manifest.states)} state(s), {state} numbers a stream"
 
 
 @click.command(

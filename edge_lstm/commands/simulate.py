@@ -14,6 +14,7 @@ from threading import Event
 import click
 
 from edge_lstm.errors import ConfigError
+from edge_lstm.files import read_at_most
 from edge_lstm.simulate import CHANNELS, FAULTS, Fault, Plant, Sample, Tick, parse_duration_s, parse_fault
 from edge_lstm.times import format_time, parse_time
 from edge_lstm.topics import PLACES, Template, check_name
@@ -21,6 +22,11 @@ from edge_lstm.topics import PLACES, Template, check_name
 __all__ = ["simulate"]
 
 HISTORY_START = "2026-01-05T00:00:00Z"  # any Monday's midnight: the same command, the same file
+
+
+_MOST_PASSWORD = 2**16
+_LEAST_RATE, _MOST_RATE = 1e-6, 1e6
+_LATEST_NS = parse_time("2199-12-31T00:00:00Z")
 
 
 def _read(parse: Callable[[str], object]) -> Callable[[click.Context, click.Parameter, object], object]:
@@ -35,6 +41,27 @@ def _read(parse: Callable[[str], object]) -> Callable[[click.Context, click.Para
             raise click.BadParameter(str(error), ctx=context, param=option) from error
 
     return callback
+
+
+def _rate(text: str) -> float:
+    """A period of less than a nanosecond, or of more than the years that a time can say, is none."""
+    rate = float(text)
+    if not _LEAST_RATE <= rate <= _MOST_RATE:
+        raise ValueError(f"{text} is not a rate: expected {_LEAST_RATE:g} to {_MOST_RATE:g} a second")
+    return rate
+
+
+def _start(text: str) -> int:
+    start = parse_time(text)
+    if not 0 <= start <= _LATEST_NS:
+        raise ValueError(f"{text} is out of range: expected 1970 to 2199")
+    return start
+
+
+def _host(text: str) -> str:
+    if not text.strip():
+        raise ValueError("it is empty: expected a name or an address")
+    return text
 
 
 def _asset_name(text: str) -> str:
@@ -73,7 +100,14 @@ class _Broker:
     epilog="Example: edge-lstm simulate --history 20000 --rate 0.2 --out history.parquet; "
     "edge-lstm simulate --fault bearing_wear@120s",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, show_envvar=True, help="The MQTT broker.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    callback=_read(_host),
+    show_default=True,
+    show_envvar=True,
+    help="The MQTT broker.",
+)
 @click.option(
     "--port",
     default=1883,
@@ -117,8 +151,9 @@ class _Broker:
 )
 @click.option(
     "--rate",
-    default=1.0,
-    type=click.FloatRange(0, min_open=True),
+    default="1",
+    metavar="FLOAT",
+    callback=_read(_rate),
     show_default=True,
     show_envvar=True,
     help="Readings of each pump per simulated second.",
@@ -142,7 +177,7 @@ class _Broker:
 @click.option(
     "--start",
     metavar="TIME",
-    callback=_read(parse_time),
+    callback=_read(_start),
     show_envvar=True,
     help=f"Simulated time of the first reading, RFC 3339.  [default: now; {HISTORY_START} for --history]",
 )
@@ -211,6 +246,8 @@ def simulate(
         start = time.time_ns() if history is None else parse_time(HISTORY_START)
     pumps = _assets(assets, asset, fault, topic if history is None else "{asset}")
     plant = Plant(pumps, seed=seed, period_s=1.0 / rate, start_ns=start, faults=fault)
+    if history is not None and plant.time_ns(history - 1) > _LATEST_NS:
+        raise click.UsageError("--history ends after the year 2199; give fewer readings or a higher --rate.")
     if history is not None and out is not None:
         _write_history(plant, pumps, history, out, labels=labels)
         return
@@ -305,7 +342,7 @@ def _password(path: Path) -> str:
         ConfigError: It is not text.
     """
     try:
-        return path.read_text(encoding="utf-8").partition("\n")[0]
+        return [*read_at_most(path, _MOST_PASSWORD).decode().splitlines(), ""][0]
     except UnicodeDecodeError as error:
         raise ConfigError(
             "not a text file", path=path, expected="the password in its first line, UTF-8"

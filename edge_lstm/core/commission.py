@@ -149,7 +149,7 @@ class Commissioner:
         """
         centre, variance = moments(rows)
         centre = np.where(np.isfinite(centre), centre, 0.0)
-        own = np.sqrt(np.nan_to_num(variance))
+        own = np.where(_moves(tame(rows)), np.sqrt(np.nan_to_num(variance)), 0.0)
         least = np.where(self._scored, LEAST_SHARE, 1.0) * self._usual
         scale = floored(np.maximum(own, least), centre)
         return [
@@ -190,7 +190,7 @@ def unsteady(rows: Floats, usual: Floats, names: list[str], config: CommissionCo
     for column, name in zip(x.T, names, strict=True):
         if (still := _longest_run(column)) > len(x) / 2 and len(np.unique(column)) > _MANY_VALUES:
             yield f"{name} stands still for {still} of {len(x)} readings"
-    if not (_spread(x) > 0).any():
+    if not _moves(x).any():
         yield "no channel moves"
     floor = floored(JUDGED_SHARE * usual, np.nan_to_num(_mean(x)))
     drift = _drift(x, floor)
@@ -232,8 +232,16 @@ def _mean(x: Floats) -> Floats:
 
 def _spread(x: Floats) -> Floats:
     """Standard deviation a channel; 0 where it has no value."""
-    spread: Floats = np.sqrt(np.nan_to_num(_mean((x - _mean(x)) ** 2)))
+    with np.errstate(over="ignore"):  # a sensor's 1e300 is refused as unsteady, or left out as wild
+        spread: Floats = np.sqrt(np.nan_to_num(_mean((x - _mean(x)) ** 2)))
     return spread
+
+
+def _moves(x: Floats) -> NDArray[np.bool_]:
+    """Whether a channel has two values, (channels,); rounding gives a resting one a spread above 0."""
+    first = np.where(np.isfinite(x), x, np.inf).min(axis=0)
+    moves: NDArray[np.bool_] = np.where(np.isfinite(x), x, -np.inf).max(axis=0) > first
+    return moves
 
 
 def _longest_run(column: Floats) -> int:

@@ -29,7 +29,8 @@ class Normalizer:
 
     def forward(self, values: Sequence[float] | Floats) -> Floats:
         """Channel units to model units; shape (..., channels)."""
-        z = (np.asarray(values, np.float64) - self.centre) / self.scale
+        with np.errstate(over="ignore"):  # what is too large for a double is cut off all the same
+            z = (np.asarray(values, np.float64) - self.centre) / self.scale
         return np.clip(z, -self._clip, self._clip, out=z)
 
     def backward(self, z: Floats) -> Floats:

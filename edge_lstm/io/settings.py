@@ -10,11 +10,13 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from edge_lstm.contracts.config import DeviceConfig, TlsConfig
 from edge_lstm.errors import ConfigError
+from edge_lstm.files import read_at_most
 from edge_lstm.io.transport import Publication
 
 __all__ = ["MqttSettings", "mqtt_settings", "read_password"]
 
 _LEAST_PACKET = 2**20
+_MOST_PASSWORD = 2**16
 _PROTOCOLS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 
 
@@ -89,7 +91,7 @@ def read_password(settings: MqttSettings) -> str | None:
     if settings.password_file is None:
         return None
     try:
-        lines = settings.password_file.read_text("utf-8").splitlines()
+        lines = read_at_most(settings.password_file, _MOST_PASSWORD).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigError(

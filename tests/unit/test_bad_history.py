@@ -317,6 +317,11 @@ BAD = {
         row=10,
         column="channel",
     ),
+    "days of a spreadsheet": Bad(
+        table("time,flow,pressure", lambda i: f"{46054 + i / 86400:.9f},{i % 7},{i % 5}"),
+        ("days of a spreadsheet", "--time-format s"),
+        column="time",
+    ),
     "torn gzip": Bad(gzip.compress(b"time,a\n1,2\n")[:-9], ("not a whole gzip file",), name="pump.csv.gz"),
     "CSV named gz": Bad(b"time,a\n1,2\n", ("not a whole gzip file",), name="pump.csv.gz"),
     "CSV named parquet": Bad(b"time,a\n1,2\n", ("not a whole Parquet file", "rename"), name="pump.parquet"),

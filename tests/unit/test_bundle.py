@@ -83,6 +83,8 @@ def _manifest(**fields: object) -> Callable[[dict[str, bytes]], None]:
         (lambda m: m.pop(MANIFEST), "no manifest.json"),
         (lambda m: m.update({"../evil": b"x"}), "has no place in a bundle"),
         (lambda m: m.update({MANIFEST: b"{"}), "manifest is not valid"),
+        (_manifest(format=0), "no such format: got 0"),
+        (_manifest(format=-1), "no such format: got -1"),
         (_manifest(format=2), "newer than this edge-lstm"),
         (_manifest(min_runtime="99.0"), "pip install 'edge-lstm>=99.0'"),
         (_manifest(channels="none"), "manifest is not valid"),

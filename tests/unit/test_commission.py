@@ -242,6 +242,14 @@ def test_steady_baselines_are_taken(seed: int, rows: int) -> None:
     assert [] == list(unsteady(x, np.ones(4), list("abcd"), CONFIG))
 
 
+@pytest.mark.parametrize("value", [35.22, 0.1, 1e300])
+def test_resting_baseline_is_refused_whatever_rounding_makes_of_it(value: float) -> None:
+    """The mean of a hundred times 35.22 is not 35.22, and the spread about it not 0."""
+    x = np.full((100, 2), value)
+
+    assert "no channel moves" == next(unsteady(x, np.ones(2), ["a", "b"], CONFIG))
+
+
 def test_quarter_without_values_hides_no_drift() -> None:
     """Where a site allows many missing values, what is there is still judged."""
     x = steady(400)

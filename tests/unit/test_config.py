@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from edge_lstm.config import load_config, load_struct
 from edge_lstm.contracts.config import DeviceConfig, MqttConfig, TlsConfig
+from edge_lstm.daemon import unknown_channels
 from edge_lstm.errors import ConfigError
 from edge_lstm.io.settings import mqtt_settings, read_password
+from edge_lstm.testing import fake_manifest
 from edge_lstm.yamlfile import parse_yaml
 
 EXAMPLE = Path(__file__).parents[2] / "configs" / "edge-lstm.yaml"
@@ -177,7 +179,7 @@ def test_config_least_file_has_the_defaults(path: Path, tmp_path: Path) -> None:
         pytest.param("[" * 100_000, "edge.yaml: nested too deeply", id="deep"),
         pytest.param(
             "#" * 2_000_000,
-            "edge.yaml: file is too large: expected at most 1048576 bytes, got 2000000",
+            "edge.yaml: file is too large: expected at most 1048576 bytes",
             id="large",
         ),
     ],
@@ -518,3 +520,16 @@ def test_settings_tls_checks_the_host_name(path: Path) -> None:
 
     assert made.tls is not None
     assert made.tls.check_hostname
+
+
+def test_channels_that_the_model_lacks_are_found(path: Path) -> None:
+    """A misspelt name in a mapping would leave its channel without a value for ever."""
+    path.write_text(
+        "node: n\nbundle: b\ninputs:\n"
+        "  - {topic: 'x/{asset}', channels: {Q: a, P: pressure}}\n"
+        "  - {topic: 'y/{asset}', format: value, channel: T1, channels: {T1: b}}\n"
+        "  - {topic: 'z/{asset}', format: value, channel: speed}\n",
+        "utf-8",
+    )
+
+    assert ["pressure", "speed"] == unknown_channels(load_config(path, environ={}), fake_manifest())

@@ -321,6 +321,28 @@ def test_long_silence_cuts_a_segment(tmp_path: Path) -> None:
     assert [20, 30, 30] == [len(one.time_ns) for one in many]
 
 
+def test_seconds_that_could_be_days_are_read_when_said(tmp_path: Path) -> None:
+    """A counter with a step under a second looks like the days of a spreadsheet; whole seconds do not."""
+    half = written(tmp_path, table("time,flow", lambda i: f"{46054 + i / 2},{i % 7}", ROWS))
+    assert 0.5 == read_history([half], time_format="s").period_s
+
+    whole = written(tmp_path, table("time,flow", lambda i: f"{46054 + i},{i % 7}", ROWS))
+    assert 1.0 == read_history([whole]).period_s
+
+
+def test_machine_that_no_topic_can_name_is_told(tmp_path: Path) -> None:
+    """Training would learn it, and the daemon could never hear of it."""
+    content = table("time,pump,flow", lambda i: f"{stamp(i // 3)},{['a/b', '#', 'ok'][i % 3]},{i}", 3 * ROWS)
+
+    said = [
+        one
+        for one in read_history([written(tmp_path, content)], asset_column="pump").notices
+        if "topic" in one
+    ]
+
+    assert ["machine '#'", "machine 'a/b'"] == sorted(one.partition(" cannot")[0] for one in said)
+
+
 def test_each_machine_has_its_own_segments_and_order(tmp_path: Path) -> None:
     """Machines one under the other or row by row do not disturb each other."""
     content = table("time,pump,flow", lambda i: f"{stamp(i // 2)},{['p10', 'p9'][i % 2]},{i}", 2 * ROWS)

@@ -54,6 +54,14 @@ def test_good_manifest_has_no_problem() -> None:
         ("grid.period_s", -1.0, "grid.period_s"),
         ("threshold.level", float("nan"), "threshold.level"),
         ("threshold.open_after", 0, "negative"),
+        ("threshold.refractory", 2**70, "endless"),
+        ("threshold.close_ratio", 1.5, "threshold.close_ratio"),
+        ("golden_tolerance", 65, "golden_tolerance"),
+        ("id", "a/b", "id must be"),
+        ("channels.0.name", "", "must have names"),
+        ("scoring.heads.1.output", "reconstruction", "two heads have the same output"),
+        ("scoring.heads.0.lags", [1, 1], "the same past twice"),
+        ("scoring.heads.0.memory", [0.5, 0.5], "the same past twice"),
     ],
 )
 def test_unusable_manifest_is_told(path: str, value: object, says: str) -> None:

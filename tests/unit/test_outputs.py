@@ -19,6 +19,15 @@ def test_input_is_never_overwritten(tmp_path: Path) -> None:
         refuse_overwriting([tmp_path / "." / "h.csv"], [history, None])
 
 
+@pytest.mark.parametrize("name", ["h.csv", "sub/new.csv", "new.CSV.gz", "new.parquet"])
+def test_result_does_not_become_history(tmp_path: Path, name: str) -> None:
+    """A folder is read whole: what is written there would replace an input, or be one the next time."""
+    with pytest.raises(OperatorError, match="would stand among the inputs"):
+        refuse_overwriting([tmp_path / name], [tmp_path])
+
+    refuse_overwriting([tmp_path / "page.html"], [tmp_path])
+
+
 def test_one_file_takes_one_output(tmp_path: Path) -> None:
     """Scores and alerts in one file would be neither."""
     with pytest.raises(OperatorError, match="an output already"):

@@ -468,6 +468,12 @@ def test_history_that_fails_half_way_leaves_no_file(tmp_path: Path) -> None:
         (["--fault", "bearing_weer@1s"], "did you mean bearing_wear?"),
         (["--fault", "drift@1s:asset=q"], "--fault for 'q', but the pumps are pump-1"),
         (["--start", "yesterday"], "Invalid value for '--start'"),
+        (["--start", "9999-01-01T00:00:00Z"], "Invalid value for '--start'"),
+        (["--start", "2261-01-01T00:00:00Z"], "expected 1970 to 2199"),
+        (["--rate", "nan"], "nan is not a rate"),
+        (["--rate", "1e-300"], "1e-300 is not a rate"),
+        (["--host", ""], "Invalid value for '--host': it is empty"),
+        (["--rate", "1e-6", "--history", "9999999", "--out", "a.csv"], "ends after the year 2199"),
     ],
 )
 def test_simulate_with_wrong_usage_says_so(arguments: list[str], message: str) -> None:
