@@ -93,7 +93,7 @@ Assets: {_plain(", ".join(manifest.assets)) or "not told apart"}.
 {metrics["parameters"]} parameters, {metrics["model_bytes"]} bytes of int8 model.
 int8 against float scores: correlation {metrics["int8_float_correlation"]:.4f},
 rank correlation {metrics["int8_float_rank_correlation"]:.4f}.
-Threshold {threshold.level:.4g}; highest score on unlearned normal data {metrics["highest_normal_score"]:.4g};
+Threshold {threshold.level:.4g}; highest score on the history {metrics["highest_normal_score"]:.4g};
 expected false alarms a month {threshold.expected_per_month:.3g} (budget {threshold.budget_per_month:g}).
 
 {markdown_table(error_table(metrics["errors"]))}

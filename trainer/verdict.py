@@ -28,6 +28,10 @@ FEWEST_RUNS = 8
 LOWEST = 0.05
 """When no candidate finds more than this, there is no winner."""
 _DRAWS = 2000
+_FOLLOWS = (
+    "Alone, the VAR follows from its first reading: a machine that is already off when it starts "
+    "looks normal to it."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,6 +181,8 @@ def _sentences(
         said = [f"{label(ship)} costs least of the candidates that find most: {{order}}"]
     if as_much:
         said.append(f"As much within the noise, at a higher cost: {_shown(as_much, found)}.")
+    if ship == "var":
+        said.append(_FOLLOWS)
     others = [name for name in beats if name != ship and name not in as_much]
     if others:
         said.append(f"More than {label(reference)} as well: {_shown(others, found)}.")

@@ -259,7 +259,7 @@ def test_training_with_few_rows_is_drawn(rows: int) -> None:
     report = make_report(rows)
     single = LossCurve(steps=[1], train=[0.5], held_out=[0.6], best=0)
 
-    assert "unlearned frame" in render_training(replace(report, loss=single))
+    assert "Score on the history" in render_training(replace(report, loss=single))
 
 
 def test_training_leaves_out_what_is_missing() -> None:

@@ -49,7 +49,9 @@ def test_sentence_gives_both_shares() -> None:
 
     assert said.sentences[0].startswith("The VAR finds ")
     assert "% of the injected faults, the LSTM " in said.sentences[0]
-    assert said.sentences[1].startswith("More than the LSTM as well: the PCA ")
+    assert said.sentences[1].startswith("Alone, the VAR follows from its first reading")
+    assert said.sentences[2].startswith("More than the LSTM as well: the PCA ")
+    assert not any("follows" in one for one in verdict(lstm=0.6, pca=0.8).sentences)
 
 
 def test_draw_says_that_the_simpler_one_is_enough() -> None:

@@ -215,7 +215,7 @@ class Calibration:
         level: The calibrated level.
         budget_per_month: False alarms a month that were allowed.
         expected_per_month: False alarms a month to expect at the level.
-        extrapolated: True when the level rests on a fitted tail and not on a count.
+        extrapolated: True when the history is too short to prove the budget.
         counted: What was counted on the held-out rows.
         fitted: What the fitted tail says.
     """

@@ -169,7 +169,7 @@ def _fit(fit: Fit) -> list[Markup]:
 
 def _held_out(held: HeldOut) -> Markup:
     score = np.asarray(held.score, dtype=np.float64)
-    x = Axis(0, max(1, len(score) - 1), title="unlearned frame")
+    x = Axis(0, max(1, len(score) - 1), title="frame")
     y = Axis.around(score, [0.0, held.threshold * 1.1], title="score")
     rows, values = envelope(score, _COLUMNS) if len(score) else (np.zeros(0), score)
     marks = [
@@ -178,8 +178,8 @@ def _held_out(held: HeldOut) -> Markup:
         mark_y(y, held.threshold, f"threshold {figure(held.threshold)}", "alarm"),
     ]
     return section(
-        "Score on rows that were not learned",
-        chart(x, y, *marks, label="Score on unlearned rows", kind="wide"),
+        "Score on the history",
+        chart(x, y, *marks, label="Score on the history", kind="wide"),
         lead=_range(held),
     )
 
@@ -199,9 +199,9 @@ def _range(held: HeldOut) -> str:
 def _calibration(one: Calibration) -> Markup:
     charts = [_histogram(one), *([_tail(one)] if _has_curve(one) else [])]
     basis = (
-        "The held-out data is shorter than the budget's interval, so the level rests on a fitted tail."
+        "The history is too short to prove the budget, so the level is seven deviations above the mean score."
         if one.extrapolated
-        else "The held-out data is long enough for the budget, so the level was met by what was counted."
+        else "The history is long enough to prove the budget, so the level is where the fitted tail keeps it."
     )
     lead = (
         f"Budget: {figure(one.budget_per_month)} false alarms in 30 days. At the level {figure(one.level)}, "
