@@ -188,12 +188,14 @@ def calibrate_threshold(
     fitted tail leaves the budgeted number of clusters. A shorter one cannot: an hour of
     normal data says little of what happens twice a month, and a level that is sure to keep
     the budget would see no fault at all. There the level is `SIGMAS` deviations above the
-    mean, and ``expected_per_month`` says what the fitted tail expects of it.
+    mean, and ``expected_per_month`` says what to expect of it: by the fitted tail, or as often
+    as the history itself rose above it, whichever is more.
     """
     tail = fit_tail(stretches)
     readings_per_month = MONTH_S / period_s
     wanted = settings.budget_per_month / readings_per_month
     level = level_of(tail, wanted)
+    seen = sum(len(_cluster_peaks(scores, level)) for scores in stretches) / tail.readings
     threshold = Threshold(
         level=level,
         close_ratio=settings.close_ratio,
@@ -201,7 +203,7 @@ def calibrate_threshold(
         close_after=settings.close_after,
         refractory=settings.refractory,
         budget_per_month=settings.budget_per_month,
-        expected_per_month=tail.per_reading(level) * readings_per_month,
+        expected_per_month=max(tail.per_reading(level), seen) * readings_per_month,
         extrapolated=tail.readings * wanted < PROOF,
     )
     return threshold, tail

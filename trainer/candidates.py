@@ -116,7 +116,7 @@ def candidates(field: Field, costs: Mapping[Member, float], shipped: Sequence[Me
         name = members[0] if len(members) == 1 else "+".join(members)
         cost = sum(costs[member] for member in members)
         return Candidate(
-            name, lambda runs: field.score(runs, members), cost, f"members: [{', '.join(members)}]"
+            name, lambda runs: field.score(runs, members), cost, f"--members {','.join(members)}"
         )
 
     found = [alone([member]) for member in costs]

@@ -18,7 +18,7 @@ from edge_lstm.quiet import quiet_stderr
 from trainer.extras import need_extra
 from trainer.outputs import need_folder, refuse_overwriting
 from trainer.settings import TrainSettings
-from trainer.settings_rules import check_settings
+from trainer.settings_rules import check_ranges, check_settings
 
 if TYPE_CHECKING:
     from edge_lstm.contracts.config import DeviceConfig
@@ -139,9 +139,13 @@ def train(
         watching.stage("read and profile the history")
         table, labelled = read_training(history, settings)
         check_channels(settings, table.channels, config)
+        check_ranges(settings, table, config)
         profiled = profile(table)
     for line in profiled.lines():
         click.echo(line)
+    if labelled:
+        rows = sum(int(one.marks.sum()) for one in labelled)
+        click.echo(f"labels: {rows} rows labelled 1, in {len(labelled)} stretches, are not learned")
     with quiet_stderr():  # TensorFlow's start-up notes are not for our users
         from trainer.build import build, wake_tensorflow  # noqa: PLC0415
         from trainer.describe import card, report, summary  # noqa: PLC0415

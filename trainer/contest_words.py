@@ -11,6 +11,10 @@ from trainer.verdict import label, percent
 
 __all__ = ["contest_lead", "contest_lines", "contest_page", "contest_table"]
 
+_ON_LABELS = (
+    "VUS-PR and AUC-PR are on the labelled stretches: they do not change the verdict, and they flatter, "
+    "since most normal rows of these stretches were learned."
+)
 _HEADS = {
     "spike": "spike",
     "level_shift": "shift",
@@ -83,7 +87,8 @@ def contest_lines(contest: Mapping[str, Any]) -> list[str]:
     table = contest_table(contest)
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     rows = ["  " + "  ".join(f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True)) for row in table]
-    return [f"contest: {contest_lead(contest)}", *rows, *contest["verdict"]["sentences"]]
+    said = [f"contest: {contest_lead(contest)}", *rows, *contest["verdict"]["sentences"]]
+    return [*said, _ON_LABELS] if any(one["labelled"] for one in contest["results"].values()) else said
 
 
 def contest_page(contest: Mapping[str, Any], *, reference: str = "lstm") -> Contested:

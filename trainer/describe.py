@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_lstm.contracts.manifest import Manifest
+from edge_lstm.contracts.manifest import MEMBER, Manifest
 from trainer.build import Built
 from trainer.calibrate import MONTH_S, PROOF, counted_rows, normal_scores
 from trainer.contest_words import contest_lines, contest_page, contest_table
@@ -128,6 +128,11 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([head, "|" + "---|" * len(rows[0]), *body])
 
 
+def members_in(manifest: Manifest) -> list[str]:
+    """The members that a bundle scores with, each once."""
+    return list(dict.fromkeys(MEMBER[head.kind] for head in manifest.scoring.heads))
+
+
 def error_table(errors: Mapping[str, Any]) -> list[list[str]]:
     """Errors of the int8 model's first head, a row a channel, the heading first."""
     names = ("mse", "rmse", "mae", "r2")
@@ -161,6 +166,7 @@ def summary(manifest: Manifest) -> list[str]:
         f"a month (expected {threshold.expected_per_month:.3g})"
     )
     lines += contest_lines(metrics["contest"])
+    lines.append(f"members in the bundle: {', '.join(members_in(manifest))}")
     lines += folds_lines(metrics["folds"]) if "folds" in metrics else []
     lines += [f"note: {sentence}" for sentence in limits(manifest)[2:]]
     return lines + [f"WARNING: {sentence}" for sentence in doubts(manifest)]

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
 
 from edge_lstm.contracts.manifest import Member
 from edge_lstm.errors import ConfigError
 from trainer.model_rules import problems
 from trainer.settings import TrainSettings
 
-__all__ = ["check_settings"]
+if TYPE_CHECKING:
+    from trainer.data import History
+
+__all__ = ["check_ranges", "check_settings"]
 
 
 def check_settings(settings: TrainSettings, config: Path | None) -> None:
@@ -83,4 +88,29 @@ def check_settings(settings: TrainSettings, config: Path | None) -> None:
                 key=f"channels.{name}.valid",
                 expected="[lowest, highest]",
                 got=f"[{low_end:g}, {high_end:g}]",
+            )
+
+
+def check_ranges(settings: TrainSettings, history: History, config: Path | None) -> None:
+    """Refuse a valid range that most of the history lies outside of: it would mask the channel.
+
+    Raises:
+        ConfigError: More than half of a channel's values are outside.
+    """
+    for name, channel in settings.channels.items():
+        low, high = channel.valid
+        if name not in history.channels or (low is None and high is None):
+            continue
+        at = history.channels.index(name)
+        values = np.concatenate([segment.values[:, at] for segment in history.segments])
+        values = values[np.isfinite(values)]
+        outside = (values < (-np.inf if low is None else low)) | (values > (np.inf if high is None else high))
+        if len(values) and outside.mean() > 0.5:
+            raise ConfigError(
+                f"{outside.mean():.0%} of the history lies outside this range",
+                path=config,
+                key=f"channels.{name}.valid",
+                expected=f"a range around {values.min():g} to {values.max():g}",
+                got=f"{list(channel.valid)}",
+                do="check the unit; outside is a fault of the sensor, and is not scored",
             )

@@ -155,15 +155,18 @@ def _track(replayed: Replayed, rows: Ints, manifest: Manifest, *, source: str, l
     time_ns = np.array([s.time_ns for s in scores], np.int64)
     actual = np.array([replayed.values[i] for i in rows])
     errors = np.array([s.errors for s in scores])
-    grid = manifest.grid
+    grid, paused = manifest.grid, status == StreamStatus.PAUSED
+    # A pause neither opens nor closes an episode: it goes on where the last scored reading left it.
+    last = np.maximum.accumulate(np.where(paused, -1, np.arange(len(status))))
+    alarm = (status[np.maximum(last, 0)] == StreamStatus.OPEN) & (last >= 0)
     return Track(
         asset=scores[0].asset,
         source=source,
         time_ns=time_ns,
         seconds=seconds_of(time_ns, period_s=grid.period_s, gap_after_s=grid.gap_after_s),
         score=np.array([s.score for s in scores]),
-        alarm=status == StreamStatus.OPEN,
-        warming=(status == StreamStatus.WARMING) | (status == StreamStatus.PAUSED),
+        alarm=alarm,
+        warming=(status == StreamStatus.WARMING) | paused,
         labels=labels,
         actual=actual,
         expected=reconstruction(actual, errors, manifest.channels),

@@ -15,6 +15,7 @@ from edge_lstm.quiet import quiet_stderr
 from trainer.cli import check_channels, history_options, read_training, train_settings
 from trainer.extras import need_extra
 from trainer.outputs import need_folder, refuse_overwriting
+from trainer.settings import TrainSettings
 
 __all__ = ["tune"]
 
@@ -146,4 +147,9 @@ def tune(
         write_tuning(html, done, choice, space, history=table, limits=limits, title=out.name)
     for line in tune_lines(done, choice, space):
         click.echo(line)
+    if options.get("updates"):
+        click.echo(
+            f"note: {out} has updates: {settings.model.updates}, as the trials had; "
+            f"give train --updates {TrainSettings().model.updates} for a bundle that is trained to the end"
+        )
     click.echo(f"wrote {out}; next: edge-lstm train HISTORY --config {out} --out model.elb")

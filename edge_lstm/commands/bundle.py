@@ -9,6 +9,7 @@ import msgspec
 
 from edge_lstm.backends import load_backend
 from edge_lstm.bundle import MODEL, Bundle, open_bundle
+from edge_lstm.contracts.manifest import MEMBER
 from edge_lstm.selftest import SelfTestResult
 from edge_lstm.selftest import selftest as run_selftest
 
@@ -48,6 +49,7 @@ def _facts(bundle: Bundle) -> list[str]:
         f"period      {grid.period_s:g} s; silence over {grid.gap_after_s:g} s starts the state anew",
         f"warm-up     {grid.warm_up} frames",
         f"model       {_network(bundle)}",
+        f"members     {', '.join(dict.fromkeys(MEMBER[head.kind] for head in manifest.scoring.heads))}",
         f"heads       {', '.join(head.kind for head in manifest.scoring.heads)}",
         (
             f"threshold   {threshold.level:.6g} for {threshold.budget_per_month:g} false alarms a month"

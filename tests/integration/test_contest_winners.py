@@ -44,4 +44,4 @@ def test_contest_names_the_model_that_fits_the_data(case: Callable[..., Floats],
     assert not verdict["draws"]
     assert (winner == "lstm") == ("model.int8.tflite" in files)
     if winner != "lstm":
-        assert f"members: [{winner}]" in verdict["sentences"][0]
+        assert f"--members {winner}" in verdict["sentences"][0]

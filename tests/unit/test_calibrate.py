@@ -109,3 +109,14 @@ def test_context_channel_has_no_part_in_the_statistics() -> None:
     assert calibrate_heads(_heads(), [quiet], warm_up=10) == scoring
     expected, got = (normal_scores(scoring, [one], warm_up=10)[0] for one in (quiet, noisy))
     assert np.array_equal(expected, got)
+
+
+def test_expectation_is_never_below_what_the_history_itself_did() -> None:
+    """Rare bursts far above a calm history are in no exponential tail: they are counted."""
+    calm = scores(3600) * 0.01
+    calm[[500, 1500, 2500]] = 50.0
+    threshold, tail = calibrate_threshold([calm], AlarmSettings(budget_per_month=2), period_s=1)
+
+    assert threshold.level < 50
+    assert threshold.expected_per_month == pytest.approx(3 / 3600 * MONTH_S)
+    assert tail.per_reading(threshold.level) * MONTH_S < threshold.expected_per_month

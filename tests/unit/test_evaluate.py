@@ -239,13 +239,18 @@ def test_reading_without_a_label_is_refused() -> None:
 # ------------------------------------------------------------------------------------------------ evaluation
 
 
+STATUSES = {"#": StreamStatus.OPEN, "w": StreamStatus.WARMING, "p": StreamStatus.PAUSED}
+
+
 def replayed(
     scores: list[float], alarm: str, *, asset: str = "asset", start: int = START, error: float = 0.5
 ) -> Replayed:
     """What a detector would have said of a recording of one channel: reading i is i, rebuilt i - error."""
     out = Replayed(readings=len(scores))
     for i, (score, state) in enumerate(zip(scores, alarm, strict=True)):
-        status = {"#": StreamStatus.OPEN, "w": StreamStatus.WARMING}.get(state, StreamStatus.NORMAL)
+        status = {"#": StreamStatus.OPEN, "w": StreamStatus.WARMING, "p": StreamStatus.PAUSED}.get(
+            state, StreamStatus.NORMAL
+        )
         out.scores.append(Score(asset, i, start + i * NS, score, 1.0, status, (1.0,), (float(i),), (error,)))
         out.values.append((float(i),))
     return out
@@ -424,3 +429,13 @@ def test_learned_data_is_noted() -> None:
     (said,) = learned_note(fake_manifest(["a"], training=span), out)
     assert said.startswith("5 of 10 readings")
     assert [] == learned_note(fake_manifest(["a"]), out)
+
+
+def test_pause_neither_ends_nor_begins_an_episode() -> None:
+    """What `score_when` leaves out belongs to the episode that was open, as on the device."""
+    statuses = "pp..##ppp##...pp"
+    args = (replayed([0.0] * 16, statuses), history_of(("", "x.csv", START, 16)), fake_manifest(["a"]))
+    (track,) = tracks_of(*args, asset="asset", labels=None)
+
+    assert "....#######....." == "".join("#" if alarm else "." for alarm in track.alarm)
+    assert [i for i, status in enumerate(statuses) if status == "p"] == np.flatnonzero(track.warming).tolist()

@@ -6,11 +6,14 @@ import re
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from edge_lstm.config import load_struct
 from edge_lstm.errors import ConfigError
-from trainer.settings import TrainSettings
+from trainer.data import History, Segment
+from trainer.settings import ChannelSettings, TrainSettings
+from trainer.settings_rules import check_ranges
 
 EXAMPLE = Path(__file__).parents[2] / "configs" / "train.yaml"
 
@@ -57,3 +60,19 @@ def test_mistakes_name_file_line_and_key(tmp_path: Path, text: str, says: str) -
     with pytest.raises(ConfigError) as caught:
         load_struct(path, TrainSettings, environ={})
     assert says in str(caught.value)
+
+
+def test_valid_range_that_excludes_the_history_is_refused() -> None:
+    """A range in another unit would mask the channel for ever, and nobody would see why."""
+    values = np.linspace(1700.0, 2800.0, 100)[:, None]
+    segments = (Segment("", "x.csv", np.arange(100, dtype=np.int64), values),)
+    history = History(channels=("speed",), segments=segments, period_s=1.0, files=())
+
+    def settings(low: float, high: float) -> TrainSettings:
+        return TrainSettings(channels={"speed": ChannelSettings(valid=(low, high))})
+
+    check_ranges(settings(0, 2300), history, None)
+    with pytest.raises(ConfigError, match="100% of the history lies outside this range") as caught:
+        check_ranges(settings(0, 100), history, None)
+    assert "channels.speed.valid" in str(caught.value)
+    assert "1700 to 2800" in str(caught.value)
