@@ -55,7 +55,7 @@ def limits(manifest: Manifest) -> list[str]:
             f"The alarm budget of {threshold.budget_per_month:g} a month could not be counted on the "
             f"{rows * grid.period_s / 86400:.2g} days of history "
             f"({need_days:.3g} days would be needed): the level is seven deviations above the mean score, "
-            f"at which the fitted tail expects {threshold.expected_per_month:.2g} a month."
+            f"at which {_count(threshold.expected_per_month)} a month are to be expected."
         )
     return said
 
@@ -94,7 +94,7 @@ Assets: {_plain(", ".join(manifest.assets)) or "not told apart"}.
 int8 against float scores: correlation {metrics["int8_float_correlation"]:.4f},
 rank correlation {metrics["int8_float_rank_correlation"]:.4f}.
 Threshold {threshold.level:.4g}; highest score on the history {metrics["highest_normal_score"]:.4g};
-expected false alarms a month {threshold.expected_per_month:.3g} (budget {threshold.budget_per_month:g}).
+expected false alarms a month {_count(threshold.expected_per_month)} (budget {threshold.budget_per_month:g}).
 
 {markdown_table(error_table(metrics["errors"]))}
 
@@ -145,6 +145,11 @@ def error_table(errors: Mapping[str, Any]) -> list[list[str]]:
     return [head, *rows]
 
 
+def _count(a_month: float) -> str:
+    """Alarms a month as people write them."""
+    return f"{a_month:,.0f}" if a_month >= 10 else f"{a_month:.2g}"
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
@@ -163,7 +168,7 @@ def summary(manifest: Manifest) -> list[str]:
     )
     lines.append(
         f"threshold {threshold.level:.4g} for a budget of {threshold.budget_per_month:g} false alarms "
-        f"a month (expected {threshold.expected_per_month:.3g})"
+        f"a month (expected {_count(threshold.expected_per_month)})"
     )
     lines += contest_lines(metrics["contest"])
     lines.append(f"members in the bundle: {', '.join(members_in(manifest))}")
