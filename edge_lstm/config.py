@@ -239,7 +239,7 @@ def _unknown(key: str, known: list[str], path: Path_, places: Places) -> ConfigE
 def _explain(text: str, data: Any, info: inspect.Type, places: Places) -> ConfigError:  # noqa: ANN401
     """What msgspec says, in the words of somebody who writes YAML."""
     what, _, at = text.partition(" - at `$")
-    path, value = _follow(at.rstrip("`"), data)
+    path, value = _follow(at.rstrip("`"), data, info)
     if missing := re.fullmatch(r"Object missing required field `(\w+)`", what):
         path = (*path, missing[1])
         return ConfigError("this key is required and not there", **places.of(path), key=dotted(path))
@@ -258,27 +258,48 @@ def _explain(text: str, data: Any, info: inspect.Type, places: Places) -> Config
     )
 
 
-def _follow(at: str, data: Any) -> tuple[Path_, Any]:  # noqa: ANN401
-    """The path that msgspec means by ``.inputs[0].qos``, and the value there."""
+def _follow(at: str, data: Any, info: inspect.Type) -> tuple[Path_, Any]:  # noqa: ANN401
+    """The path that msgspec means by ``.inputs[0].qos``, and the value there.
+
+    Below a mapping with free keys msgspec says only ``[...]``: the first entry that is wrong is meant.
+    """
     path: Path_ = ()
-    for name, number in re.findall(r"\.(\w+)|\[(\d+)\]", at):
-        key = name or int(number)
+    for name, number, free in re.findall(r"\.(\w+)|\[(\d+)\]|(\[\.\.\.\])", at):
+        key = _wrong_entry(data, _type_at(info, path)) if free else name or int(number or 0)
         try:
             path, data = (*path, key), data[key]
         except (KeyError, IndexError, TypeError):
-            break  # below a mapping with free keys msgspec says only "[...]": name what is known
+            break
     return path, data
+
+
+def _wrong_entry(data: Any, info: inspect.Type) -> str:  # noqa: ANN401
+    """The key of a mapping whose value is not of the mapping's kind; empty when it cannot be told."""
+    kind = getattr(getattr(info, "value_type", None), "cls", None)
+    for key, value in data.items() if kind is not None and isinstance(data, dict) else ():
+        try:
+            msgspec.convert(value, kind)
+        except msgspec.ValidationError:
+            return str(key)
+    return ""
+
+
+def _type_at(info: inspect.Type, path: Path_) -> inspect.Type:
+    """The type that may stand at a path."""
+    for key in path:
+        info = _inner(info)
+        if isinstance(info, inspect.DictType):
+            info = info.value_type
+        elif isinstance(key, int):
+            info = getattr(info, "item_type", info)
+        else:
+            info = next((field.type for field in _fields(info) if field.encode_name == key), info)
+    return _inner(info)
 
 
 def _choices(info: inspect.Type, path: Path_) -> tuple[object, ...]:
     """The values that may stand at a path, where they can be listed."""
-    for key in path:
-        info = _inner(info)
-        if isinstance(key, int):
-            info = getattr(info, "item_type", info)
-        else:
-            info = next((field.type for field in _fields(info) if field.encode_name == key), info)
-    return tuple(getattr(_inner(info), "values", ()))
+    return tuple(getattr(_type_at(info, path), "values", ()))
 
 
 def _show(path: Path_, value: Any) -> str:  # noqa: ANN401

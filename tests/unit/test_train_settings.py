@@ -50,6 +50,10 @@ def test_example_has_every_key_with_a_comment() -> None:
         ("model:\n  unitz: 3\n", "train.yaml:2: model.unitz: unknown key: expected 'units'"),
         ("model:\n  units: many\n", "train.yaml:2: model.units"),
         ("seed: [\n", "train.yaml:2"),
+        (
+            "channels:\n  flow: {unit: l}\n  speed:\n    role: contxt\n",
+            "train.yaml:4: channels.speed.role: wrong value: expected one of context, ignored, telemetry",
+        ),
     ],
 )
 def test_mistakes_name_file_line_and_key(tmp_path: Path, text: str, says: str) -> None:
