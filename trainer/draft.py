@@ -41,8 +41,6 @@ _with = msgspec.structs.replace
 
 CAP = 1000.0
 """A standardised square: 30 deviations are an alarm however much more it is."""
-
-
 GOLDEN_TOLERANCE = 8
 """Quantization steps: kernels of other runtimes differ by one a step, and the state feeds it back."""
 

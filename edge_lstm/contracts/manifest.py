@@ -183,9 +183,9 @@ class Threshold(msgspec.Struct, frozen=True):
         close_after: Consecutive frames below the closing level that close it.
         refractory: Frames after a close during which no new episode opens.
         budget_per_month: False alarms a month (30 days) the level was calibrated for.
-        expected_per_month: False alarms a month to expect at this level, by the fitted tail.
-        extrapolated: True when the held-out data is shorter than the budget's interval,
-            so that the level rests on a fitted tail and not on a count.
+        expected_per_month: False alarms a month to expect at this level: by the fitted tail, or
+            as often as the history itself rose above it, whichever is more.
+        extrapolated: True when the history is too short to prove the budget.
     """
 
     level: float

@@ -27,9 +27,9 @@ LABELS = ("anomaly", "changepoint")
 ROOT = "edge-lstm/node-1"
 BASELINE = 400
 """Readings of its own from which an experiment is commissioned, as the deployed protocol has it."""
-EARLY = 30
-"""Rows before the label at which the alarm may open: the rig warms up slowly, and the score climbs before
-the valve closes. In docs/benchmarks.md such an early alarm counts as a false one."""
+MEMBERS = "lstm,ewma,pca,var"
+"""On machines with a scaling of their own the alarms of all four are the best (docs/benchmarks.md,
+skab-deployed): the default opens its alarm some rows before the label here, while the rig still warms up."""
 
 
 @dataclass
@@ -66,7 +66,17 @@ def skab(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         write(folder / "history" / f"valve1-{number}.csv", rows)
     for number in (0, 1):
         write(folder / f"{number}.csv", read(shared_data / f"skab/valve1/{number}.csv"))
-    command = [sys.executable, "-m", "edge_lstm", "train", "history", "--out", "skab.elb"]
+    command = [
+        sys.executable,
+        "-m",
+        "edge_lstm",
+        "train",
+        "history",
+        "--out",
+        "skab.elb",
+        "--members",
+        MEMBERS,
+    ]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=250)
     assert done.returncode == 0, done.stderr
     return folder
@@ -162,18 +172,15 @@ def test_skab_through_a_real_broker(
     with capsys.disabled():
         for name, lines in report.items():
             print(f"\n{name}: " + ("; ".join(text for _, text in lines) or "no episode"))  # noqa: T201 - a finding
-    begun = [row for row, _ in report["valve1-1"]]
-    label = experiments["valve1-1"].labels.index(True)
-    assert len(begun) == 1, "one episode: the valve of experiment 1"
-    assert label - EARLY <= begun[0] <= label + 200
+    assert [True] == [true for true, _ in report["valve1-1"]], "the valve of experiment 1, and nothing else"
 
 
 def _alerts(listener: Listener, names: list[str]) -> list[dict[str, Any]]:
     return [alert for name in names for alert in listener.objects(f"{ROOT}/{name}/alert")]
 
 
-def _episodes(subscriber: Subscriber, name: str, one: Experiment) -> list[tuple[int, str]]:
-    """Each episode: the row on which it began, and a line about it."""
+def _episodes(subscriber: Subscriber, name: str, one: Experiment) -> list[tuple[bool, str]]:
+    """Each episode: whether it began on a labelled row, and a line about it."""
     times = {row["time"].replace(" ", "T") + ".000Z": i for i, row in enumerate(one.rows)}
     first = one.labels.index(True)
     found = []
@@ -187,6 +194,6 @@ def _episodes(subscriber: Subscriber, name: str, one: Experiment) -> list[tuple[
         when = f"row {begun} to {end}, {begun - first:+d} from the label's start"
         cause = alert["contributors"][0]
         found.append(
-            (begun, f"{'true' if true else 'FALSE'} ({when}, {cause['channel']} {cause['share']:.0%})")
+            (true, f"{'true' if true else 'FALSE'} ({when}, {cause['channel']} {cause['share']:.0%})")
         )
     return found
