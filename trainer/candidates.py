@@ -79,7 +79,7 @@ class Field:
     def _run(self, z: Floats) -> Floats:
         manifest, scorer, heads = self._manifest, self._scorer, self._manifest.scoring.heads
         runs, rows, channels = z.shape
-        backend = LiteRtBackend(self._bundle, batch=runs)
+        backend = LiteRtBackend(self._bundle)
         frame = next(t for t in manifest.inputs if t.name == manifest.input)
         outputs = {t.name: t for t in manifest.outputs}
         states = [np.full((runs, a.shape[-1]), zero(a), a.dtype) for a, _ in state_tensors(manifest)]

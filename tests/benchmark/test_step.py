@@ -51,7 +51,7 @@ def test_push_against_bare_invoke(tiny_bundle: Path, capsys: pytest.CaptureFixtu
 
     def invoke() -> None:
         for _ in range(STEPS):
-            backend._interpreter.invoke()
+            backend._single.invoke()
 
     floor, glue, whole = best_us(invoke), best_us(step), best_us(push)
     with capsys.disabled():
