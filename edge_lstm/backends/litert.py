@@ -49,11 +49,11 @@ class LiteRtBackend:
             return self._step_batch(frame, state)
         one = self._single
         one.frame_row[...] = frame
-        for tensor, array in zip(one.rows_in, state, strict=True):
-            tensor[...] = array
+        for i, tensor in one.rows_in:
+            tensor[...] = state[i]
         one.invoke()
-        for tensor, array in zip(one.rows_out, state, strict=True):
-            array[...] = tensor
+        for i, tensor in one.rows_out:
+            state[i][...] = tensor
         return one.said_rows
 
     def _step_batch(self, frame: TensorArray, state: Sequence[TensorArray]) -> Mapping[str, TensorArray]:
@@ -116,8 +116,8 @@ class _Network:
         for array in self.said.values():
             array.flags.writeable = False
         self.frame_row = self.frame[0]
-        self.rows_in = [tensor[0] for tensor in self.states_in]
-        self.rows_out = [tensor[0] for tensor in self.states_out]
+        self.rows_in = [(i, tensor[0]) for i, tensor in enumerate(self.states_in)]
+        self.rows_out = [(i, tensor[0]) for i, tensor in enumerate(self.states_out)]
         self.said_rows = {name: tensor[0] for name, tensor in self.said.items()}
 
 
@@ -126,7 +126,7 @@ class _Owned:
 
     def __init__(self, interpreter: Any, index: int) -> None:  # noqa: ANN401 - of either package
         self.__array_interface__ = interpreter.tensor(index)().__array_interface__
-        self.interpreter = interpreter
+        self.interpreter, self.index = interpreter, index
 
 
 def _memory(interpreter: Any, index: int) -> NDArray[Any]:  # noqa: ANN401 - of either package
