@@ -8,7 +8,8 @@ same, bit for bit, since it is made by the arithmetic itself.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,19 +69,17 @@ class RealTable:
 
     Attributes:
         rows: Arrays into which to write the integers, int8, (width,) each.
+        reals: Gives what the rows stand for now, (rows, width), in a new array.
     """
 
     def __init__(self, tensors: Sequence[Tensor | None], width: int) -> None:
         every = np.arange(_INTEGERS).astype(np.uint8).view(np.int8)
         zeros = np.zeros(_INTEGERS)
-        self._reals = np.concatenate([zeros if t is None else dequantize(every, t) for t in tensors])
-        # Where a number stands in the table: its row's part of it, and in that its integer,
-        # which is the lowest byte of the place and is written there directly.
+        reals = np.concatenate([zeros if t is None else dequantize(every, t) for t in tensors])
+        # Where a number stands among these: its row's part, and in that its integer, which is
+        # the lowest byte of the place and is written there directly.
         parts = np.arange(len(tensors), dtype=np.intp) * _INTEGERS
-        self._places = parts[:, None].repeat(width, axis=1)
+        places = parts[:, None].repeat(width, axis=1)
         lowest = 0 if sys.byteorder == "little" else -1
-        self.rows = list(self._places.view(np.int8).reshape(len(tensors), width, -1)[..., lowest])
-
-    def reals(self) -> Floats:
-        """What the rows stand for now, (rows, width); a new array."""
-        return self._reals.take(self._places)
+        self.rows = list(places.view(np.int8).reshape(len(tensors), width, -1)[..., lowest])
+        self.reals: Callable[[], Floats] = partial(reals.take, places)

@@ -56,27 +56,46 @@ class Stepper:
             self._rows = [(tensor.name, row) for tensor, row in rows if tensor]
 
     def step(self, z: Floats, state: Sequence[TensorArray], memory: Floats) -> Floats:
-        """Advance one stream by one frame, or a batch of streams by one frame each.
+        """Advance one stream by one frame.
 
         Args:
-            z: The frame in model units, (channels,) or (streams, channels).
-            state: The state arrays, (units,) or (streams, units); replaced in place.
-            memory: The linear heads' memory, (rows, channels) or (streams, rows, channels);
-                replaced in place.
+            z: The frame in model units, (channels,).
+            state: The stream's state arrays, (units,) each; replaced in place.
+            memory: The linear heads' memory of the stream; replaced in place.
 
         Returns:
-            What each head says, model units, (heads, channels) or (streams, heads, channels);
-            0 for a head without a model. A stream is told the same in a batch as alone.
+            What each head says, model units, (heads, channels); 0 for a head without a model.
         """
-        if self._by_tables and z.ndim == 1:
-            frame = self._frame
-            frame[...] = self._search(z, "right")
-            said = self._network(frame, state)
-            for name, row in self._rows:
-                row[...] = said[name]
-            out = self._reals()
-        else:
-            out = self._step_any(z, state)
+        if not self._by_tables:  # float models, and more channels than a search is worth for
+            return self.step_batch(z, state, memory)
+        frame = self._frame
+        frame[...] = self._search(z, "right")
+        said = self._network(frame, state)
+        for name, row in self._rows:
+            row[...] = said[name]
+        out = self._reals()
+        self._linear.expect(z, memory, out)
+        return out
+
+    def step_batch(self, z: Floats, state: Sequence[TensorArray], memory: Floats) -> Floats:
+        """Advance some streams by one frame each; every stream is told the same as alone.
+
+        Args:
+            z: Their frames in model units, (streams, channels); or (channels,), and then the
+                others have no dimension of streams either.
+            state: Their state arrays, (streams, units) each; replaced in place.
+            memory: The linear heads' memories, (streams, rows, channels); replaced in place.
+
+        Returns:
+            What each head says, see `step`, (streams, heads, channels).
+        """
+        out = np.zeros((len(self._said), *z.shape))
+        if self._input is not None:
+            said = self._network(quantize(z, self._input), state)
+            for row, tensor in zip(out, self._said, strict=True):
+                if tensor is not None:
+                    dequantize(said[tensor.name], tensor, row)
+        out = out.swapaxes(0, -2)
         self._linear.expect(z, memory, out)
         return out
 
@@ -91,7 +110,7 @@ class Stepper:
             z: Their frames in model units, (streams, channels).
 
         Returns:
-            What each head says, see `step`, (streams, heads, channels).
+            What each head says, (streams, heads, channels).
 
         Raises:
             ValueError: A stream is there twice, and its second frame would start from the
@@ -99,17 +118,7 @@ class Stepper:
         """
         table.check(rows)
         state, memory = table.gather_states(rows), table.gather("linear", rows)
-        out = self.step(z, state, memory)
+        out = self.step_batch(z, state, memory)
         table.scatter_states(rows, state)
         table.scatter("linear", rows, memory)
         return out
-
-    def _step_any(self, z: Floats, state: Sequence[TensorArray]) -> Floats:
-        """What the network says of frames of any shape and dtype."""
-        out = np.zeros((len(self._said), *z.shape))
-        if self._input is not None:
-            said = self._network(quantize(z, self._input), state)
-            for row, tensor in zip(out, self._said, strict=True):
-                if tensor is not None:
-                    dequantize(said[tensor.name], tensor, row)
-        return out.swapaxes(0, -2)

@@ -52,6 +52,7 @@ def measure_step(bundle: Bundle) -> dict[str, float]:
         table.add(str(i))
     golden = read_arrays(bundle.read(GOLDEN))["frames"].astype(np.float64)
     frames = np.resize(golden, (STEPS, golden.shape[1]))
+    singles = list(frames)
     states, memory = table.states("0"), table.view("linear", "0")
     rows = np.random.default_rng(0).permutation(600)[:BATCH]
     many = [np.resize(golden, (i + BATCH, golden.shape[1]))[i:] for i in range(16)]
@@ -61,11 +62,11 @@ def measure_step(bundle: Bundle) -> dict[str, float]:
     detector, readings = _pushed(bundle, frames)
 
     def raw() -> None:
-        for _ in frames:
+        for _ in singles:
             interpreter.interpreter._interpreter.Invoke()
 
     def step() -> None:
-        for z in frames:
+        for z in singles:
             stepper.step(z, states, memory)
 
     def push() -> None:
