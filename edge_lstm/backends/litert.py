@@ -15,7 +15,7 @@ from edge_lstm.core.stepper import state_tensors
 from edge_lstm.errors import BackendError, BundleError
 from edge_lstm.quiet import quiet_stderr
 
-__all__ = ["LiteRtBackend"]
+__all__ = ["LiteRtBackend", "interpreter_module"]
 
 _RUNTIMES = (("ai_edge_litert.interpreter", "litert"), ("tflite_runtime.interpreter", "tflite-runtime"))
 
@@ -27,19 +27,24 @@ class LiteRtBackend:
         bundle: A verified bundle.
         model: Which member holds the model.
         batch: Streams in a step; null is one, whose arrays have no batch dimension.
+        delegates: What the interpreter hands operators to, as its package loads them.
 
     Raises:
         BackendError: No interpreter is installed, or it refuses the model.
         BundleError: The model's tensors are not those of the manifest.
     """
 
-    def __init__(self, bundle: Bundle, *, model: str = MODEL, batch: int | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, *, model: str = MODEL, batch: int | None = None, delegates: Sequence[Any] = ()
+    ) -> None:
         factory, self.name = _interpreter_class()
         manifest = bundle.manifest
         try:
             with quiet_stderr():  # "INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
                 # One thread: a step takes microseconds, waking a pool takes longer.
-                self._interpreter = factory(model_content=bundle.read(model), num_threads=1)
+                self._interpreter = factory(
+                    model_content=bundle.read(model), num_threads=1, experimental_delegates=list(delegates)
+                )
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise BackendError(
@@ -78,11 +83,25 @@ class LiteRtBackend:
         return {name: interpreter.get_tensor(index)[pick] for name, index in self._heads.items()}
 
 
+def interpreter_module() -> Any:  # noqa: ANN401 - of either package
+    """The package that runs TFLite models here, with ``Interpreter`` and ``load_delegate``.
+
+    Raises:
+        BackendError: None is installed.
+    """
+    return _runtime()[0]
+
+
 def _interpreter_class() -> tuple[Any, str]:
+    module, name = _runtime()
+    return module.Interpreter, name
+
+
+def _runtime() -> tuple[Any, str]:
     problems = []
     for module, name in _RUNTIMES:
         try:
-            return importlib.import_module(module).Interpreter, name
+            return importlib.import_module(module), name
         except ImportError as error:
             problems.append(f"{name}: {error}")
     raise BackendError(

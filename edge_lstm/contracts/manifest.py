@@ -15,6 +15,7 @@ __all__ = [
     "MEMBER",
     "AssetScaling",
     "Channel",
+    "EdgeTpu",
     "FileEntry",
     "Grid",
     "Head",
@@ -198,6 +199,22 @@ class Threshold(msgspec.Struct, frozen=True):
     extrapolated: bool
 
 
+class EdgeTpu(msgspec.Struct, frozen=True):
+    """What ``model.edgetpu.tflite`` is.
+
+    Attributes:
+        compiler: Version of the compiler that made it.
+        source: SHA-256 (hexadecimal) of the network that it was made from.
+        on_tpu: Operators of the network that run on the Edge TPU.
+        on_cpu: Operators that stay on the CPU.
+    """
+
+    compiler: str
+    source: str
+    on_tpu: int
+    on_cpu: int
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Every fact of the model.
 
@@ -224,6 +241,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         training: What it was trained on and how.
         metrics: How good it was.
         score_when: Rule that says which frames are scored (`edge_lstm.rule`); empty is always.
+        edgetpu: What the model for the Edge TPU is; null in a bundle that has none.
     """
 
     format: int
@@ -246,3 +264,4 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     training: dict[str, Any]
     metrics: dict[str, Any]
     score_when: str = ""
+    edgetpu: EdgeTpu | None = None
