@@ -18,7 +18,7 @@ from edge_lstm.errors import BackendError
 from edge_lstm.logs import event
 from edge_lstm.selftest import selftest
 
-__all__ = ["Accelerated", "accelerate", "compare"]
+__all__ = ["Runner", "accelerate", "compare"]
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +26,8 @@ _STEPS = 200
 """Steps that each is timed for; at a millisecond each, a fifth of a second."""
 
 
-class Accelerated:
-    """A backend that steps on the Edge TPU for as long as there is one, and on the CPU else.
+class Runner:
+    """What runs the network: the Edge TPU for as long as there is one, and the CPU else.
 
     Args:
         cpu: What takes over; it computes the same network.
@@ -68,7 +68,7 @@ def accelerate(
     *,
     forced: bool = False,
     make: Callable[[Bundle], Backend] = EdgeTpuBackend,
-) -> Accelerated:
+) -> Runner:
     """Use the Edge TPU if it runs the bundle's network, rightly, and faster than the CPU does.
 
     Args:
@@ -79,7 +79,7 @@ def accelerate(
         make: What makes the Edge TPU's backend.
     """
     if not forced and EDGETPU_MODEL not in bundle.members:
-        return Accelerated(cpu, None, reason)
+        return Runner(cpu, None, reason)
     try:
         tpu = make(bundle)
         _prove(bundle, tpu)
@@ -89,14 +89,14 @@ def accelerate(
     times = f"{tpu_us:.0f} µs a step against {cpu_us:.0f} on {cpu.name}"
     if tpu_us >= cpu_us and not forced:
         return _without(cpu, reason, f"it is not faster: {times}", forced=False)
-    return Accelerated(cpu, tpu, f"{'as chosen' if forced else 'the fastest that runs here'}: {times}")
+    return Runner(cpu, tpu, f"{'as chosen' if forced else 'the fastest that runs here'}: {times}")
 
 
-def _without(cpu: Backend, reason: str, why: str, *, forced: bool) -> Accelerated:
+def _without(cpu: Backend, reason: str, why: str, *, forced: bool) -> Runner:
     tell = log.error if forced else log.warning
     tell(event("edgetpu.not_used", using=cpu.name, reason=why))
     said = f"not the Edge TPU: {why}"
-    return Accelerated(cpu, None, f"{reason}; {said}", said if forced else "")
+    return Runner(cpu, None, f"{reason}; {said}", said if forced else "")
 
 
 def _prove(bundle: Bundle, tpu: Backend) -> None:

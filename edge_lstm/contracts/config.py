@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 LogLevel = Literal["debug", "info", "warning", "error"]
-BackendChoice = Literal["auto", "litert", "reference"]
+BackendChoice = Literal["auto", "litert", "reference", "edgetpu"]
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Seconds = Annotated[float, Meta(ge=1, le=86_400)]

@@ -100,7 +100,10 @@ class Detector:
         self._scorer = Scorer(manifest.scoring, scored_channels(manifest.channels))
         self._score_when = ScoreWhen(manifest, alarm)
         self._rule = AlarmRule(manifest.threshold, alarm)
-        model = AlertModel(manifest.id, manifest.version, sha256, backend.name)
+
+        def model() -> AlertModel:
+            return AlertModel(manifest.id, manifest.version, sha256, backend.name)
+
         self._writer = AlertWriter(manifest.channels, node=node, model=model, replayed=replayed)
         self._commissioner = Commissioner(manifest, commission or CommissionConfig(), node=node, model=model)
         self._table = StreamTable(manifest)
