@@ -40,7 +40,7 @@ class EdgeTpuBackend:
     Args:
         bundle: A verified bundle.
         library: The delegate's shared library.
-        command: What holds the Edge TPU.
+        command: What holds the Edge TPU; `COMMAND` when there is none.
         begin_s: Longest time until it can be used, seconds.
         step_s: Longest time for a step, seconds.
 
@@ -58,7 +58,7 @@ class EdgeTpuBackend:
         bundle: Bundle,
         *,
         library: str = LIBRARY,
-        command: Sequence[str] = COMMAND,
+        command: Sequence[str] | None = None,
         begin_s: float = _BEGIN_S,
         step_s: float = _STEP_S,
     ) -> None:
@@ -73,7 +73,7 @@ class EdgeTpuBackend:
         self._heads = [(name, shapes[name]) for name in heads_of(manifest)]
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0
+            command or COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0
         )
         self._take, self._give = _number(self._process.stdout), _number(self._process.stdin)
         self.close = weakref.finalize(self, _end, self._process, self._errors)
@@ -87,7 +87,7 @@ class EdgeTpuBackend:
             raise self._lost(error, f"it did not answer within {within_s:g} s") from None
         if began.why:
             self.close()
-            raise BackendError("the Edge TPU cannot be used", got=explain(began.why))
+            raise BackendError(f"the Edge TPU cannot be used: {explain(began.why)}")
         return began.runtime
 
     def step(self, frame: TensorArray, state: Sequence[TensorArray]) -> Mapping[str, TensorArray]:
@@ -104,7 +104,7 @@ class EdgeTpuBackend:
             raise self._lost(error, f"a step did not end within {self._step_s:g} s") from None
         if answer[:1] != bytes([DONE]):
             self.close()
-            raise BackendError("the Edge TPU failed", got=explain(answer[1:].decode(errors="replace")))
+            raise BackendError(f"the Edge TPU failed: {explain(answer[1:].decode(errors='replace'))}")
         wanted = [*self._states, *(tensor for _, tensor in self._heads)]
         found = split(answer[1:], [((*rows, t.shape[-1]), t.dtype) for t in wanted])
         for array, after in zip(state, found, strict=False):
@@ -121,9 +121,8 @@ class EdgeTpuBackend:
         self._errors.seek(0)
         last = self._errors.read()[-_LAST_BYTES:].decode(errors="replace").strip().splitlines()
         self.close()
-        return BackendError(
-            "the Edge TPU is lost", got=explain(f"{why}: {last[-1].strip()}" if last else why)
-        )
+        said = f"{why}: {last[-1].strip()}" if last else why
+        return BackendError(f"the Edge TPU is lost: {explain(said)}")
 
 
 def _number(pipe: IO[bytes] | None) -> int:

@@ -30,6 +30,10 @@ __all__ = ["load", "main", "serve"]
 _UNUSABLE = (OSError, ValueError, RuntimeError, AttributeError)
 
 
+Make = Callable[[Begin], tuple[Backend, str]]
+"""Makes what runs the network, and says of which version it is."""
+
+
 def load(begin: Begin) -> tuple[Backend, str]:
     """The network on the Edge TPU, and what the library says of its version.
 
@@ -49,13 +53,13 @@ def _version(library: str) -> str:
     return str(function().decode(errors="replace"))
 
 
-def serve(take: int, give: int, make: Callable[[Begin], tuple[Backend, str]] = load) -> None:
+def serve(take: int, give: int, make: Make) -> None:
     """Answer steps until the other side is gone.
 
     Args:
         take: Pipe to read from.
         give: Pipe to write to.
-        make: What makes the backend; tests put faults in here.
+        make: What makes the backend.
     """
     begin = msgspec.msgpack.decode(receive(take), type=Begin)
     try:
@@ -92,15 +96,19 @@ def _answer(take: int, give: int, begin: Begin, backend: Backend) -> None:
         send(give, [*parts, *(b"".join(said[name]) for name in heads)])
 
 
-def main() -> None:
-    """Serve on standard input and output; whatever a library prints goes to standard error."""
+def main(make: Make = load) -> None:
+    """Serve on standard input and output; whatever a library prints goes to standard error.
+
+    Args:
+        make: What makes the backend; tests put faults in here.
+    """
     # The daemon ends this process by closing the pipe: its own last steps must still find it.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     give = os.dup(1)
     os.dup2(2, 1)
     try:
-        serve(0, give)
+        serve(0, give, make)
     except Gone:
         return
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Stands in for ``edgetpu_compiler``: options, log and files of the real one, and faults on demand.
 
 It replaces a model's operators by one ``edgetpu-custom-op``, as the real compiler does, without

@@ -187,7 +187,7 @@ def test_a_program_for_another_machine_cannot_be_run(bundle: Bundle, tmp_path: P
     program = tmp_path / "edgetpu_compiler"
     program.write_bytes(b"\x7fELF not for here")
     program.chmod(0o755)
-    with pytest.raises(CompileError, match="cannot run .*a program for x86-64 Linux alone"):
+    with pytest.raises(CompileError, match=r"cannot run .*a program for x86-64 Linux alone"):
         run_through(bundle.path, "--compiler", program)
 
 

@@ -37,16 +37,17 @@ def dense(**changes: Any) -> Graph:  # noqa: ANN401
         "y": tensor("y", 1, 4),
         **{name: value for name, value in changes.items() if isinstance(value, GraphTensor)},
     }
-    options = {name: value for name, value in changes.items() if not isinstance(value, GraphTensor)}
-    version = int(options.pop("version", 4))
+    weights_format, version = int(changes.get("weights_format", 0)), int(changes.get("version", 4))
     fed = (parts["x"], parts["weights"], parts["bias"])
-    return graph("FULLY_CONNECTED", *fed, out=parts["y"], version=version, **options)
+    return graph("FULLY_CONNECTED", *fed, out=parts["y"], version=version, weights_format=weights_format)
 
 
-def slicing(strides: list[int], **options: float) -> Graph:
+def slicing(strides: list[int], new_axis_mask: int = 0) -> Graph:
     """STRIDED_SLICE of a row."""
     places = [tensor(n, 2, dtype="int32", data=d) for n, d in (("b", [0, 4]), ("e", [0, 0]), ("s", strides))]
-    return graph("STRIDED_SLICE", tensor("x", 1, 12), *places, out=tensor("y", 1, 8), **options)
+    return graph(
+        "STRIDED_SLICE", tensor("x", 1, 12), *places, out=tensor("y", 1, 8), new_axis_mask=new_axis_mask
+    )
 
 
 def joining(*parts: GraphTensor, activation: int = 0) -> Graph:
