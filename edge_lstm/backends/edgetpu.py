@@ -24,7 +24,7 @@ __all__ = ["COMMAND", "LIBRARY", "EdgeTpuBackend"]
 
 LIBRARY = {"darwin": "libedgetpu.1.dylib", "win32": "edgetpu.dll"}.get(sys.platform, "libedgetpu.so.1")
 """The delegate's library, as its vendor names it (google-coral/pycoral, pycoral/utils/edgetpu.py)."""
-COMMAND = (sys.executable, "-m", "edge_lstm.backends.edgetpu_process")
+COMMAND: Sequence[str] = (sys.executable, "-m", "edge_lstm.backends.edgetpu_process")
 
 _BEGIN_S = 30.0
 """Firmware goes to the USB device first, which then comes back as another device: seconds."""
