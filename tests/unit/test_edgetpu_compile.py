@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edge_lstm.bundle import EDGETPU_MODEL, MANIFEST, MODEL, Bundle, open_bundle, write_bundle
+from edge_lstm.commands.bundle import inspect
 from edge_lstm.errors import BundleError, CompileError, OperatorError
 from edge_lstm.model_file import read_model
 from edge_lstm.testing import fake_manifest
@@ -61,6 +62,8 @@ def test_a_compiled_bundle_has_the_model_and_all_it_had(bundle: Bundle, compiler
     assert (facts.compiler, facts.on_tpu, facts.on_cpu) == ("16.0.384591198", operators, 0)
     assert facts.source == bundle.manifest.files[MODEL].sha256
     assert "TPU    1 SPLIT" in done.output
+    shown = CliRunner().invoke(inspect, [str(bundle.path)]).output
+    assert f"edge tpu    compiled by 16.0.384591198: {operators} operators on the TPU, 0 on the CPU" in shown
     assert after.sha256 in done.output
 
 
