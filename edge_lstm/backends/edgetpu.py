@@ -71,10 +71,10 @@ class EdgeTpuBackend:
         self._states = [tensor for _, tensor in state_tensors(manifest)]
         shapes = {tensor.name: tensor for tensor in manifest.outputs}
         self._heads = [(name, shapes[name]) for name in heads_of(manifest)]
-        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
-        self._process = subprocess.Popen(  # noqa: S603 - our own module
-            command or COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0
-        )
+        try:
+            self._errors, self._process = _start(command or COMMAND)
+        except OSError as error:  # no room for a file, or for a process
+            raise BackendError(f"the Edge TPU's process cannot be started: {error.strerror}") from error
         self._take, self._give = _number(self._process.stdout), _number(self._process.stdin)
         self.close = weakref.finalize(self, _end, self._process, self._errors)
         self.runtime = self._begin(Begin(library, manifest, bundle.read(EDGETPU_MODEL)), begin_s)
@@ -123,6 +123,17 @@ class EdgeTpuBackend:
         self.close()
         said = f"{why}: {last[-1].strip()}" if last else why
         return BackendError(f"the Edge TPU is lost: {explain(said)}")
+
+
+def _start(command: Sequence[str]) -> tuple[IO[bytes], subprocess.Popen[bytes]]:
+    errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
+    try:
+        return errors, subprocess.Popen(  # noqa: S603 - our own module
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, bufsize=0
+        )
+    except OSError:
+        errors.close()
+        raise
 
 
 def _number(pipe: IO[bytes] | None) -> int:

@@ -154,6 +154,12 @@ def test_a_tpu_that_never_answers_is_given_up(made: Made) -> None:
         made("begin-hangs", begin_s=0.5)
 
 
+def test_a_process_that_cannot_be_started_is_an_error_of_the_tpu(bundle: Bundle) -> None:
+    """The daemon goes on with the CPU then, as with any other."""
+    with pytest.raises(BackendError, match="process cannot be started: No such file"):
+        EdgeTpuBackend(bundle, command=("/no/such/python",))
+
+
 def test_the_process_ends_with_its_backend(made: Made) -> None:
     """When it is closed, and when the daemon is gone and its pipe with it."""
     tpu = made()
