@@ -11,8 +11,6 @@ import os
 import platform
 import re
 import shutil
-import signal
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from edge_lstm.contracts.manifest import EdgeTpu, Tensor
 from edge_lstm.errors import BundleError, CompileError
 from edge_lstm.model_file import Graph, read_model
 from firmware_tools.edgetpu_log import CompilerLog, parse_log
+from firmware_tools.edgetpu_run import ADVICE, last_lines, run, why
 
 __all__ = [
     "COMPILER",
@@ -51,9 +50,6 @@ HOW_TO_GET = (
 
 _OLDEST = 16
 """The only one whose operator versions are known: docs/adr/0012."""
-_GRACE_S = 30.0
-"""What the compiler gets over its own time limit to end by itself."""
-_LAST_LINES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +136,7 @@ def compile_model(
         args = ["--show_operations", "--out_dir", folder, "--timeout_sec", str(round(timeout_s))]
         if min_runtime_version is not None:
             args += ["--min_runtime_version", str(min_runtime_version)]
-        said = _run([str(compiler), *args, str(place / "model.tflite")], place, timeout_s)
+        said = run([str(compiler), *args, str(place / "model.tflite")], place, timeout_s)
         content = _read(place / "model_edgetpu.tflite")
         log = _log(said, _read(place / "model_edgetpu.log"))
     _check_log(log, said, graph, content)
@@ -164,72 +160,6 @@ def add_to_bundle(bundle: Bundle, compiled: Compiled, path: Path) -> str:
     return write_bundle(path, manifest, {**members, EDGETPU_MODEL: compiled.content})
 
 
-# ------------------------------------------------------------------------------------ the process
-
-
-def _run(command: list[str], place: Path, timeout_s: float) -> str:
-    """Standard output and error together.
-
-    Raises:
-        CompileError: It cannot be run, does not end, or ends badly.
-    """
-    try:
-        # Its own session: the compiler is a shell script around a loader around the program.
-        process = subprocess.Popen(  # noqa: S603 - the program that the operator named or installed
-            command,
-            cwd=place,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise CompileError(
-            f"cannot run {command[0]}: {error.strerror}",
-            do="the compiler is a program for x86-64 Linux alone; compile there and copy the bundle",
-        ) from error
-    try:
-        said, _ = process.communicate(timeout=timeout_s + _GRACE_S)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        said, _ = process.communicate()
-        raise CompileError(
-            f"the compiler did not end within {timeout_s:g} s",
-            got=_last(said),
-            do="give it more time with --timeout",
-        ) from None
-    if process.returncode:
-        raise CompileError(f"the compiler failed ({_ending(process.returncode)})", got=_why(said), do=_ADVICE)
-    return said
-
-
-_ADVICE = "try once more; 'edge-lstm compile --check' says which documented rule the model breaks, if any"
-
-
-def _ending(code: int) -> str:
-    """How a process ended; a shell adds 128 to the signal that killed its child."""
-    number = -code if code < 0 else code - 128
-    try:
-        return f"killed by {signal.Signals(number).name}" if number > 0 else f"exit code {code}"
-    except ValueError:
-        return f"exit code {code}"
-
-
-def _why(said: str) -> str:
-    try:
-        errors = parse_log(said).errors
-    except ValueError:
-        errors = ()
-    return "; ".join(errors) or _last(said)
-
-
-def _last(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return " / ".join(lines[-_LAST_LINES:]) or "no word"
-
-
 def _read(path: Path) -> bytes:
     return path.read_bytes() if path.is_file() else b""
 
@@ -243,13 +173,15 @@ def _log(said: str, file: bytes) -> CompilerLog:
         log = parse_log(said)
         return log if log.rows else parse_log(f"{said}\n{file.decode(errors='replace')}")
     except ValueError as error:
-        raise CompileError(f"the compiler's log cannot be read: {error}", got=_last(said)) from error
+        raise CompileError(f"the compiler's log cannot be read: {error}", got=last_lines(said)) from error
 
 
 def _check_log(log: CompilerLog, said: str, graph: Graph, content: bytes) -> None:
     if not log.version:
         raise CompileError(
-            "this is not the Edge TPU compiler", expected="'Edge TPU Compiler version …'", got=_last(said)
+            "this is not the Edge TPU compiler",
+            expected="'Edge TPU Compiler version …'",
+            got=last_lines(said),
         )
     major = re.match(r"\d+", log.version)
     if major is None or int(major[0]) < _OLDEST:
@@ -260,9 +192,9 @@ def _check_log(log: CompilerLog, said: str, graph: Graph, content: bytes) -> Non
             do="apt-get install edgetpu-compiler",
         )
     if not content:
-        raise CompileError("the compiler wrote no model", got=_why(said), do=_ADVICE)
+        raise CompileError("the compiler wrote no model", got=why(said), do=ADVICE)
     if not log.rows:
-        raise CompileError("the compiler's log has no table of operators", got=_last(said))
+        raise CompileError("the compiler's log has no table of operators", got=last_lines(said))
     counted = sum(row.count for row in log.rows)
     if counted != len(graph.operators):
         raise CompileError(
@@ -275,7 +207,7 @@ def _check_log(log: CompilerLog, said: str, graph: Graph, content: bytes) -> Non
 def _check_mapped(log: CompilerLog, *, allow_cpu: bool) -> None:
     if not log.on_tpu:
         raise CompileError(
-            "nothing of the model is on the Edge TPU", got="; ".join(str(row) for row in log.rows), do=_ADVICE
+            "nothing of the model is on the Edge TPU", got="; ".join(str(row) for row in log.rows), do=ADVICE
         )
     if log.on_cpu and not allow_cpu:
         left = "; ".join(str(row) for row in log.rows if not row.on_tpu)

@@ -17,7 +17,7 @@ from edge_lstm.commands.bundle import inspect
 from edge_lstm.errors import BundleError, CompileError, OperatorError
 from edge_lstm.model_file import read_model
 from edge_lstm.testing import fake_manifest
-from firmware_tools import edgetpu
+from firmware_tools import edgetpu, edgetpu_run
 from firmware_tools.edgetpu_cli import compile_bundle
 from firmware_tools.edgetpu_rules import ACCEPTED
 
@@ -137,7 +137,7 @@ def test_a_compiler_that_hangs_is_ended_with_its_children(
 ) -> None:
     """The time limit is the compiler's, and a grace after it ours."""
     monkeypatch.setenv("FAKE_TPU", "hangs")
-    monkeypatch.setattr(edgetpu, "_GRACE_S", 0.5)
+    monkeypatch.setattr(edgetpu_run, "_GRACE_S", 0.5)
     with pytest.raises(CompileError, match="did not end within 1 s: got Edge TPU Compiler version 16"):
         run_through(bundle.path, "--compiler", compiler, "--timeout", 1)
 
