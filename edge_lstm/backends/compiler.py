@@ -54,7 +54,7 @@ def program_of(graph: Graph) -> Program:
     if not known.issuperset(graph.outputs):
         raise _refuse("the model", "an output that nothing writes")
     used = {i for step in steps if isinstance(step, Add | Mul) for i in (step.a, step.b)}
-    constants = {i: data for i in sorted(used) if (data := graph.tensors[i].data) is not None}
+    constants = {i: data.ravel() for i in sorted(used) if (data := graph.tensors[i].data) is not None}
     return Program(graph, tuple(steps), constants)
 
 
@@ -175,7 +175,9 @@ def _lookup(function: Function, graph: Graph, op: Operator, refuse: _Refuse) -> 
 def _softmax(graph: Graph, op: Operator, refuse: _Refuse) -> list[Step]:
     x, out = _operands(graph, op, 1, refuse)
     if x.shape != out.shape or x.shape[-1] > _MOST_SOFTMAX:
-        raise refuse("shapes", expected=f"the same, at most {_MOST_SOFTMAX} wide", got=f"{x.shape}, {out.shape}")
+        raise refuse(
+            "shapes", expected=f"the same, at most {_MOST_SOFTMAX} wide", got=f"{x.shape}, {out.shape}"
+        )
     if out.scale != 2**-8 or out.zero_point != -128:
         raise refuse("output", expected="scale 1/256, zero point -128", got=f"{out.scale}, {out.zero_point}")
     return [Softmax(op.inputs[0], op.outputs[0], exp_table(x.scale, float(op.options["beta"])))]
@@ -205,9 +207,7 @@ def _split(graph: Graph, op: Operator, refuse: _Refuse) -> list[Step]:
         _move(x, graph.tensors[index], refuse)
         if graph.tensors[index].shape[-1] != width:
             raise refuse("form", expected=f"parts of {width}", got=f"{graph.tensors[index].shape}")
-    return [
-        Slice(op.inputs[1], index, i * width, (i + 1) * width) for i, index in enumerate(op.outputs)
-    ]
+    return [Slice(op.inputs[1], index, i * width, (i + 1) * width) for i, index in enumerate(op.outputs)]
 
 
 def _slice(graph: Graph, op: Operator, refuse: _Refuse) -> list[Step]:
@@ -219,7 +219,9 @@ def _slice(graph: Graph, op: Operator, refuse: _Refuse) -> list[Step]:
     if any(len(place) != 2 for place in places) or len(places) != (3 if op.name == "STRIDED_SLICE" else 2):
         raise refuse("form", expected="two dimensions")
     if op.name == "STRIDED_SLICE":
-        odd = [name for name in ("ellipsis_mask", "new_axis_mask", "shrink_axis_mask") if op.options.get(name)]
+        odd = [
+            name for name in ("ellipsis_mask", "new_axis_mask", "shrink_axis_mask") if op.options.get(name)
+        ]
         if odd or places[2] != [1, 1]:
             raise refuse("form", expected="steps of 1 and no new or lost dimension")
         start = 0 if int(op.options["begin_mask"]) & 2 else places[0][1]

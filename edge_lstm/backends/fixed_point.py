@@ -61,8 +61,10 @@ def quantize_multiplier(real: float) -> Scaling:
     return (multiplier, shift) if shift <= _MOST_SHIFT else (2**31 - 1, _MOST_SHIFT)
 
 
-def multiply_by_quantized_multiplier(x: Integers, multiplier: Integers | int, shift: Integers | int) -> Integers:
-    """x * multiplier * 2 ** (shift - 31), rounded once to the nearest, half up.
+def multiply_by_quantized_multiplier(
+    x: Integers, multiplier: Integers | int, shift: Integers | int
+) -> Integers:
+    """Scale x: x * multiplier * 2 ** (shift - 31), rounded once to the nearest, half up.
 
     Source: the single rounding `MultiplyByQuantizedMultiplier` of TFLite
     (tensorflow/lite/kernels/internal/common.cc, TFLITE_SINGLE_ROUNDING): the product is exact in
@@ -113,4 +115,5 @@ def exp_table(in_scale: float, beta: float) -> NDArray[np.int64]:
     `edge_lstm.backends.reference.softmax`.
     """
     reals = np.exp(-float(np.float32(in_scale)) * float(np.float32(beta)) * np.arange(256))
-    return np.floor(reals * 2**EXP_BITS + 0.5).astype(np.int64)
+    whole: Integers = np.floor(reals * 2**EXP_BITS + 0.5).astype(np.int64)
+    return whole

@@ -28,10 +28,12 @@ __all__ = [
     "Slice",
     "Softmax",
     "Step",
+    "reads",
 ]
 
 ADD_SHIFT = 20
 """Fraction bits of both terms while they are added (`left_shift` in TFLite's add.cc, for 8 bits)."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FullyConnected:
@@ -170,7 +172,7 @@ class Program:
     Attributes:
         graph: What it was made from: names, widths, scales, inputs and outputs.
         steps: In order of execution.
-        constants: Tensor to int8 content of the constants that `Add` and `Mul` read.
+        constants: Tensor to content, (width,), of the constants that `Add` and `Mul` read.
     """
 
     graph: Graph
@@ -180,3 +182,14 @@ class Program:
     def width(self, tensor: int) -> int:
         """Numbers of a tensor a stream; 1 for a constant that stands for every place."""
         return int(np.prod(self.graph.tensors[tensor].shape))
+
+
+def reads(step: Step) -> tuple[int, ...]:
+    """The tensors that a step reads, in the order of its rule's operands."""
+    match step:
+        case Add() | Mul():
+            return step.a, step.b
+        case Concatenate():
+            return step.inputs
+        case _:
+            return (step.input,)
