@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge_lstm import __version__
-from edge_lstm.backends import load_backend
 from edge_lstm.backends.compiler import program_of
+from edge_lstm.backends.none import NoNetwork
+from edge_lstm.backends.reference import ReferenceBackend
 from edge_lstm.bundle import MODEL, Bundle
 from edge_lstm.contracts.alarm import AlarmOverrides
 from edge_lstm.contracts.manifest import Manifest
@@ -57,7 +58,7 @@ def export(bundle: Bundle, *, asset: str | None = None, prefix: str = "edge_lstm
         known = ", ".join(list(manifest.assets)[:10]) or "none"
         raise ConfigError(f"the bundle has no asset '{asset}'", key="--asset", expected=known)
     network = _network(bundle)
-    backend = load_backend(bundle, "reference")
+    backend = ReferenceBackend(bundle) if network else NoNetwork()
     verify(bundle, backend)
     weights = bundle.weights()
     facts = _sizes(manifest, network, linear_numbers(manifest, weights))

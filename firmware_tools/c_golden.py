@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -76,7 +77,7 @@ def golden_text(bundle: Bundle, asset: str, network: Network | None, backend: Ba
 
 
 def scores(bundle: Bundle, asset: str, backend: Backend, values: Floats) -> list[Score]:
-    """What the daemon's detector says to readings, (steps, channels); NaN is a channel without a value."""
+    """What the daemon's detector says to readings, (steps, channels); NaN and infinity are no values."""
     manifest = bundle.manifest
     sure = msgspec.structs.replace(manifest, grid=msgspec.structs.replace(manifest.grid, gap_after_s=1e9))
     detector = Detector(sure, backend, sha256="", node="", weights=bundle.weights(), alarm=AlarmOverrides())
@@ -84,7 +85,7 @@ def scores(bundle: Bundle, asset: str, backend: Backend, values: Floats) -> list
     found: list[Score] = []
     for tick, row in enumerate(values.tolist()):
         said: Mapping[str, Any] = {
-            name: None if value != value else value  # noqa: PLR0124 - NaN is what is not itself
+            name: value if math.isfinite(value) else None  # as the codecs of the daemon do
             for name, value in zip(names, row, strict=True)
         }
         found += [
@@ -102,7 +103,7 @@ def held(bundle: Bundle, values: Floats) -> Floats:
     high = [np.inf if c.valid_max is None else c.valid_max for c in channels]
     out, last = np.empty_like(values), np.array(bundle.manifest.scaling.centre, np.float64)
     for tick, row in enumerate(values):
-        last = np.where((row >= low) & (row <= high), row, last)
+        last = np.where(np.isfinite(row) & (row >= low) & (row <= high), row, last)
         out[tick] = last
     return out
 
@@ -123,7 +124,7 @@ def _values(bundle: Bundle, asset: str) -> Floats:
 
 
 def _value(value: float) -> str:
-    return "NAN" if value != value else real(value)  # noqa: PLR0124 - NaN is what is not itself
+    return "NAN" if math.isnan(value) else real(value)
 
 
 def _bytes(name: str, rows: NDArray[np.int8]) -> str:

@@ -24,7 +24,7 @@ from edge_lstm.contracts.manifest import Manifest, Tensor
 from edge_lstm.core.stepper import state_tensors
 from edge_lstm.errors import BundleError
 from firmware_tools.c_arena import Arena, place
-from firmware_tools.c_text import array, comment, fill, integers, real, template
+from firmware_tools.c_text import array, comment, fill, integers, real, reals, template
 
 __all__ = ["Network", "network_text"]
 
@@ -96,7 +96,9 @@ def network_text(network: Network, prefix: str) -> str:
         "RESET": _lines(resets),
         "FRAME_SCALE": real(network.frame.scale),
         "FRAME_ZERO": network.frame.zero_point,
-        "OUTPUTS": ", ".join(f"{{{real(t.scale)}, {t.zero_point}, {i}}}" for i, t in network.outputs),
+        "OUTPUTS": ", ".join(
+            f"{{{reals((t.scale,), cast=True)}, {t.zero_point}, {i}}}" for i, t in network.outputs
+        ),
     }
     return fill(template("network.c.in", prefix), values)
 
