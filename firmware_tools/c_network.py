@@ -29,6 +29,7 @@ from firmware_tools.c_text import array, comment, fill, integers, real, reals, t
 __all__ = ["Network", "network_text"]
 
 _LARGEST = 2**31 - 1
+_MOST_ROWS = 2**15 - 1
 
 
 class Network:
@@ -173,9 +174,10 @@ class _Tables:
     def _dense(self, number: int, step: FullyConnected) -> str:
         weights = step.weights.astype(np.int64)
         bias = step.bias.astype(np.int64) - step.input_zero * weights.sum(axis=1)
-        if (np.abs(bias) + 128 * np.abs(weights).sum(axis=1)).max(initial=0) > _LARGEST:
-            raise BundleError("a sum of the network could exceed 32 bits", do="build the bundle again")
         rows, columns = weights.shape
+        greatest = (np.abs(bias) + 128 * np.abs(weights).sum(axis=1)).max(initial=0)
+        if greatest > _LARGEST or max(rows, columns) > _MOST_ROWS:
+            raise BundleError("a layer of the network is too large for C: its sums could exceed 32 bits")
         right = 31 - step.shift
         self._tables += [
             array(f"int8_t weights_{number}[{weights.size}]", integers(weights.ravel().tolist())),

@@ -24,6 +24,7 @@ __all__ = ["backend_of", "make_bundle", "readings"]
 
 Floats = NDArray[np.float64]
 _PERIOD_ROWS = 1000
+EIGHT = tuple(Channel(f"c{i}", "V") for i in range(8))
 
 
 def backend_of(bundle: Bundle) -> Backend:
@@ -35,7 +36,7 @@ def make_bundle(
     path: Path,
     kinds: Sequence[Kind] = ("reconstruction", "forecast", "var"),
     *,
-    channels: Sequence[Channel] = tuple(Channel(f"c{i}", "V") for i in range(8)),
+    channels: Sequence[Channel] = EIGHT,
     level: float | None = None,
     lags: tuple[int, ...] = (1, 3),
     memory: tuple[float, ...] = (0.05, 0.3),

@@ -49,8 +49,8 @@ def exported(bundle: Bundle, out: Path, **options: Any) -> Path:  # noqa: ANN401
 def run(*command: str | Path, stdin: bytes = b"", code: int = 0) -> bytes:
     """Run a program to its end; its standard output. Any other exit code fails, with what it said."""
     done = subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=250)
-    said = f"{command}\n{done.stdout[-2000:].decode(errors='replace')}\n{done.stderr[-4000:].decode(errors='replace')}"
-    assert done.returncode == code, said
+    told = (done.stdout[-2000:] + done.stderr[-4000:]).decode(errors="replace")
+    assert done.returncode == code, f"{command}\n{told}"
     return done.stdout
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,12 +36,14 @@ CORES = {
     "cortex-m4": Core(("-mcpu=cortex-m4", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"), "mps2-an386"),
     "cortex-m7": Core(("-mcpu=cortex-m7", "-mfloat-abi=hard", "-mfpu=fpv5-d16"), "mps2-an500"),
 }
+FOOTPRINT = SOURCES / "footprint.c"
+SMALL = ("-Os", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections", "--specs=nosys.specs")
 REALS = {"double": (), "float": ("-DEDGE_LSTM_REAL_FLOAT",)}
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The default model for eight channels, as SKAB has them: 16 units, both modes, and the autoregression."""
+    """The default model for eight channels, as SKAB has them: 16 units, two heads, autoregression."""
     return make_bundle(tmp_path_factory.mktemp("bundle") / "b.elb", memory=(0.05,), lags=(1, 2))
 
 
@@ -53,23 +55,16 @@ def folder(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def cross(core: Core, folder: Path, out: Path, *options: str, main: Path) -> Path:
     """A whole program for a Cortex-M; no warning passes."""
-    machine = ("-mthumb", *core.options, "-nostartfiles", "-T", SOURCES / "mps2.ld", SOURCES / "startup.c")
-    return compiled("arm-none-eabi-gcc", folder, out, *machine, *options, main=main)
+    machine: tuple[str | Path, ...] = ("-mthumb", *core.options, "-nostartfiles", "-T", SOURCES / "mps2.ld")
+    return compiled("arm-none-eabi-gcc", folder, out, *machine, SOURCES / "startup.c", *options, main=main)
 
 
 def emulate(core: Core, program: Path) -> bytes:
     """What a program says on a board of QEMU; its exit code must be 0."""
     need_programs("qemu-system-arm")
-    quiet = (
-        "-nographic",
-        "-monitor",
-        "none",
-        "-serial",
-        "none",
-        "-semihosting-config",
-        "enable=on,target=native",
-    )
-    return run("qemu-system-arm", "-M", core.board, *quiet, "-kernel", program)
+    quiet = ("-nographic", "-monitor", "none", "-serial", "none")
+    hosted = ("-semihosting-config", "enable=on,target=native")
+    return run("qemu-system-arm", "-M", core.board, *quiet, *hosted, "-kernel", program)
 
 
 @pytest.mark.parametrize("real", REALS)
@@ -80,49 +75,6 @@ def test_golden_vectors_on_cortex_m(name: str, real: str, folder: Path, tmp_path
     program = cross(CORES[name], folder, tmp_path / "selftest.elf", *options, main=folder / "selftest.c")
 
     assert b"pass: 64 steps, 0 differences" in emulate(CORES[name], program)
-
-
-@pytest.mark.parametrize("real", REALS)
-@pytest.mark.parametrize("name", CORES)
-def test_flash_and_ram(name: str, real: str, bundle: Bundle, folder: Path, tmp_path: Path) -> None:
-    """Below 16 kB of flash beside the weights, the compiler's arithmetic included; below 2 kB a stream."""
-    facts = export(bundle).facts
-    weights = facts["WEIGHT_BYTES"] + facts[f"LINEAR_{real.upper()}"]
-    with_model, without = (
-        size(
-            cross(
-                CORES[name],
-                folder,
-                tmp_path / f"{uses}.elf",
-                *SMALL,
-                *REALS[real],
-                f"-DUSE={uses}",
-                main=MAIN,
-            )
-        )
-        for uses in (1, 0)
-    )
-    flash = with_model.flash - without.flash
-    stack = (tmp_path / "1.elf-edge_lstm_model.su").read_text("utf-8")
-    deepest = sum(int(n) for n in re.findall(r":(?:edge_lstm_step|edge_lstm_network|scaled)\t(\d+)", stack))
-    print(
-        f"{name}, {real}: {flash - weights} bytes beside {weights} of weights, state {with_model.ram - without.ram}, stack {deepest}"
-    )
-
-    assert 0 < flash - weights < FLASH
-    assert facts[f"STATE_{real.upper()}"] < RAM
-    assert facts[f"STATE_{real.upper()}"] + facts[f"RESULT_{real.upper()}"] == with_model.ram - without.ram
-
-
-MAIN = SOURCES / "footprint.c"
-SMALL = (
-    "-Os",
-    "-ffunction-sections",
-    "-fdata-sections",
-    "-Wl,--gc-sections",
-    "-fstack-usage",
-    "--specs=nosys.specs",
-)
 
 
 @dataclass(frozen=True)
@@ -137,6 +89,30 @@ def size(program: Path) -> Size:
     """What `arm-none-eabi-size` says."""
     text, data, bss = (int(n) for n in run("arm-none-eabi-size", program).split(b"\n")[1].split()[:3])
     return Size(text + data, data + bss)
+
+
+@pytest.mark.parametrize("real", REALS)
+@pytest.mark.parametrize("name", CORES)
+def test_flash_and_ram(
+    name: str,
+    real: str,
+    bundle: Bundle,
+    folder: Path,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Below 16 kB of flash beside the weights, the compiler's arithmetic included; below 2 kB a stream."""
+    facts = export(bundle).facts
+    weights = facts["WEIGHT_BYTES"] + facts[f"LINEAR_{real.upper()}"]
+    state, result = facts[f"STATE_{real.upper()}"], facts[f"RESULT_{real.upper()}"]
+    options = (*SMALL, *REALS[real])
+    whole = size(cross(CORES[name], folder, tmp_path / "a.elf", *options, "-DUSE=1", main=FOOTPRINT))
+    bare = size(cross(CORES[name], folder, tmp_path / "b.elf", *options, "-DUSE=0", main=FOOTPRINT))
+    record_property("flash_beside_weights", whole.flash - bare.flash - weights)
+
+    assert 0 < whole.flash - bare.flash - weights < FLASH
+    assert state < RAM
+    assert state + result == whole.ram - bare.ram
 
 
 @pytest.mark.parametrize("level", ["-O0", "-O2"])

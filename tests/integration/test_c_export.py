@@ -25,7 +25,10 @@ from tests.integration.c_tools import SOURCES, Target, compiled, drive, exported
 pytestmark = [pytest.mark.compilers, pytest.mark.timeout(280)]
 
 STEPS = 100_000
-SANITIZERS = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+SANITIZERS = {
+    "gcc": ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+    "clang": ("-O1", "-fsanitize=undefined", "-fsanitize-trap=all"),  # needs no library of the sanitizer
+}
 HARNESS = SOURCES / "harness.c"
 
 
@@ -130,11 +133,12 @@ def test_hundred_thousand_steps(
 
 
 @pytest.mark.train
+@pytest.mark.parametrize("compiler", SANITIZERS)
 def test_hundred_thousand_steps_under_sanitizers(
-    trained: Bundle, folder: Path, long: Reference, tmp_path: Path
+    compiler: str, trained: Bundle, folder: Path, long: Reference, tmp_path: Path
 ) -> None:
     """No undefined behaviour and no access out of bounds on the way."""
-    program = compiled("gcc", folder, tmp_path / "harness", *SANITIZERS, main=HARNESS)
+    program = compiled(compiler, folder, tmp_path / "harness", *SANITIZERS[compiler], main=HARNESS)
 
     check(drive(trained, [program], long.values), long)
 
@@ -170,7 +174,8 @@ def test_header_is_also_cpp(folder: Path, tmp_path: Path) -> None:
     """A C++ program links to it."""
     need_programs("g++", "gcc")
     (tmp_path / "main.cpp").write_text(
-        '#include "edge_lstm_model.h"\nstatic edge_lstm_state s;\nint main() { edge_lstm_init(&s); return s.open; }\n',
+        '#include "edge_lstm_model.h"\nstatic edge_lstm_state s;\n'
+        "int main() { edge_lstm_init(&s); return s.open; }\n",
         encoding="utf-8",
     )
     run("gcc", "-std=c99", "-c", folder / "edge_lstm_model.c", "-o", tmp_path / "model.o")
@@ -185,6 +190,22 @@ def test_header_is_also_cpp(folder: Path, tmp_path: Path) -> None:
         tmp_path / "m",
     )
     run(tmp_path / "m")
+
+
+@pytest.mark.train
+def test_sketch_compiles(folder: Path, tmp_path: Path) -> None:
+    """The Arduino example and the program of PlatformIO are C++ as those boards' compilers take it."""
+    need_programs("g++")
+    (tmp_path / "Arduino.h").write_text(
+        "#pragma once\nenum { A0 = 14 };\nunsigned long millis();\nint analogRead(int pin);\n"
+        "struct Port { void begin(long); void print(const char *);\n"
+        "void print(double, int); void println(); };\n"
+        "extern Port Serial;\n",
+        encoding="utf-8",
+    )
+    for path in ("platformio/src/main.cpp", "arduino/edge_lstm_model/examples/score/score.ino"):
+        strict = ("-std=gnu++11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only")
+        run("g++", *strict, f"-I{tmp_path}", f"-I{folder}", "-x", "c++", folder / path)
 
 
 @pytest.mark.train
@@ -244,8 +265,8 @@ def test_every_form(form: str, tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "b.elb", kinds, **{"channels": CHANNELS, **changes})
     wanted = reference(bundle, 3000)
     out = exported(bundle, tmp_path / "out")
-    program = compiled("clang", out, tmp_path / "harness", *SANITIZERS, main=HARNESS)
-    golden = compiled("gcc", out, tmp_path / "selftest", "-O2", main=out / "selftest.c")
+    program = compiled("gcc", out, tmp_path / "harness", *SANITIZERS["gcc"], main=HARNESS)
+    golden = compiled("clang", out, tmp_path / "selftest", "-O2", main=out / "selftest.c")
 
     assert len({*wanted.statuses.tolist()}) > 2
     check(drive(bundle, [program], wanted.values), wanted)
@@ -362,7 +383,7 @@ def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "b.elb", ("level", "var"), channels=(Channel("flow"), Channel('p "1"')), level=1.5
     )
     out = exported(bundle, folder / "out")
-    return compiled("gcc", out, folder / "example", *SANITIZERS, main=out / "example_csv.c")
+    return compiled("gcc", out, folder / "example", *SANITIZERS["gcc"], main=out / "example_csv.c")
 
 
 def test_csv_with_a_header_finds_its_columns(csv: Path, tmp_path: Path) -> None:
@@ -434,18 +455,20 @@ def test_own_logarithm(tmp_path: Path) -> None:
 @pytest.mark.train
 def test_command(tiny_bundle: Path, tmp_path: Path) -> None:
     """The command writes the folder, twice the same, and says the sizes; a foreign folder is left alone."""
-    command = [sys.executable, "-m", "edge_lstm", "export", "c", str(tiny_bundle), "--out"]
-    for name in ("one", "two"):
-        done = subprocess.run([*command, str(tmp_path / name)], capture_output=True, text=True, check=False)
-        assert (0, "") == (done.returncode, done.stderr)
-    assert "bytes of RAM" in done.stdout
-    files = [path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file()]
-    assert all((tmp_path / "one" / f).read_bytes() == (tmp_path / "two" / f).read_bytes() for f in files)
-    again = subprocess.run([*command, str(tmp_path / "one")], capture_output=True, text=True, check=False)
-    assert 0 == again.returncode
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "main.c").write_text("int x;", "utf-8")
-    refused = subprocess.run([*command, str(tmp_path / "mine")], capture_output=True, text=True, check=False)
+    one, two, mine = (tmp_path / name for name in ("one", "two", "mine"))
+    mine.mkdir()
+    (mine / "main.c").write_text("int x;", "utf-8")
+    first, _, again, refused = (_export(tiny_bundle, out) for out in (one, two, one, mine))
+    files = [path.relative_to(one) for path in one.rglob("*") if path.is_file()]
 
+    assert (0, "", 0) == (first.returncode, first.stderr, again.returncode)
+    assert "bytes of RAM" in first.stdout
+    assert len(files) > 15
+    assert all((one / file).read_bytes() == (two / file).read_bytes() for file in files)
     assert (1, 1) == (refused.returncode, refused.stderr.count("\n"))
-    assert ["main.c"] == [path.name for path in (tmp_path / "mine").iterdir()]
+    assert ["main.c"] == [path.name for path in mine.iterdir()]
+
+
+def _export(bundle: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edge_lstm", "export", "c", str(bundle), "--out", str(out)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
