@@ -89,7 +89,8 @@ def _interpreter_class() -> tuple[Any, str]:
     raise BackendError(
         "no TFLite interpreter on this board",
         got="; ".join(problems),
-        do="pip install ai-edge-litert (or tflite-runtime on Python 3.11, 32-bit)",
+        do="pip install ai-edge-litert (or tflite-runtime on Python 3.11, 32-bit), "
+        "or choose the backend reference",
     )
 
 
