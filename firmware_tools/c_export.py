@@ -21,8 +21,15 @@ from edge_lstm.model_file import read_model
 from edge_lstm.selftest import verify
 from firmware_tools.c_golden import golden_text
 from firmware_tools.c_network import Network, network_text
-from firmware_tools.c_scoring import head_table, linear_numbers, linear_text, range_tables, rule_text
-from firmware_tools.c_text import comment, fill, real, reals, string, template
+from firmware_tools.c_scoring import (
+    float_check,
+    head_table,
+    linear_numbers,
+    linear_text,
+    range_tables,
+    rule_text,
+)
+from firmware_tools.c_text import array, comment, fill, real, reals, string, template
 
 __all__ = ["Exported", "export"]
 
@@ -63,7 +70,11 @@ def export(bundle: Bundle, *, asset: str | None = None, prefix: str = "edge_lstm
     weights = bundle.weights()
     facts = _sizes(manifest, network, linear_numbers(manifest, weights))
     try:
-        values = {**_header_values(bundle, network, asset), **_source_values(manifest, asset), **facts}
+        values = {
+            **_header_values(bundle, network, asset),
+            **_source_values(manifest, asset, prefix),
+            **facts,
+        }
     except ValueError as error:
         raise BundleError(str(error), path=bundle.path, do="train with shorter names") from error
     values["NETWORK"] = network_text(network, prefix) if network else ""
@@ -147,16 +158,22 @@ def _header_values(bundle: Bundle, network: Network | None, asset: str | None) -
     }
 
 
-def _source_values(manifest: Manifest, asset: str | None) -> dict[str, object]:
+def _source_values(manifest: Manifest, asset: str | None, prefix: str) -> dict[str, object]:
     scaling = manifest.scaling if asset is None else manifest.assets[asset]
     scored = scored_channels(manifest.channels)
     rule = AlarmRule(manifest.threshold, AlarmOverrides())
     threshold = manifest.threshold
     return {
         "CHANNEL_NAMES": ",\n".join(f"    {string(channel.name)}" for channel in manifest.channels),
-        "CENTRE": reals(scaling.centre),
-        "SCALE": reals(scaling.scale),
-        "START": reals(manifest.scaling.centre),
+        "SCALING": "".join(
+            array(f"double {name}[CHANNELS]", reals(values))
+            for name, values in (
+                ("centre", scaling.centre),
+                ("scale", scaling.scale),
+                ("start_values", manifest.scaling.centre),
+            )
+        ),
+        "FLOAT_CHECK": float_check(manifest, prefix),
         "RANGES": range_tables(manifest),
         "SCORED": ", ".join(str(int(one)) for one in scored),
         "SCORED_CHANNELS": int(scored.sum()),

@@ -9,7 +9,6 @@ import numpy as np
 
 from edge_lstm.backends.fixed_point import Scaling
 from edge_lstm.backends.program import (
-    ADD_SHIFT,
     Add,
     Concatenate,
     FullyConnected,
@@ -22,7 +21,7 @@ from edge_lstm.backends.program import (
 )
 from edge_lstm.contracts.manifest import Manifest, Tensor
 from edge_lstm.core.stepper import state_tensors
-from edge_lstm.errors import BundleError
+from edge_lstm.errors import BundleError, StateError
 from firmware_tools.c_arena import Arena, place
 from firmware_tools.c_text import array, comment, fill, integers, real, reals, template
 
@@ -136,9 +135,7 @@ class _Tables:
         ]
         pieces = dict(zip(snippets[::2], snippets[1::2], strict=True))
         functions = [piece for name, piece in pieces.items() if name in self._used]
-        return fill("".join(functions), {"ADD_ONE": 1 << ADD_SHIFT}) + "\n".join(
-            self._constants() + self._tables
-        )
+        return "".join(functions) + "\n".join(self._constants() + self._tables)
 
     def call(self, number: int, step: Step) -> Iterator[str]:
         """The statements of one step."""
@@ -193,9 +190,11 @@ class _Tables:
         return f"fully_connected(&dense_{number}, {self._at(step.input)}, {self._at(step.output)});"
 
     def _add(self, number: int, step: Add) -> str:
-        scalings = [step.a_scaling, step.b_scaling, step.output_scaling]
-        zeros = [step.a_zero, step.b_zero, step.output_zero]
-        numbers = [*(s[0] for s in scalings), *map(_right, scalings), *zeros, step.sign]
+        factors = [_whole(step.a_scaling), step.sign * _whole(step.b_scaling)]
+        right = _right(step.output_scaling) - 30
+        if step.output_scaling[0] != 2**30 or 255 * sum(map(abs, factors)) + 2 ** (right - 1) > _LARGEST:
+            raise StateError(f"a sum of the kernel has no form in C: {step}")
+        numbers = [*factors, right, step.a_zero, step.b_zero, step.output_zero]
         self._tables.append(array(f"sum_rule sum_{number}", integers(numbers)))
         return f"add(&sum_{number}, {self._pair(step)});"
 
@@ -241,6 +240,14 @@ class _Tables:
 
     def _width(self, tensor: int) -> int:
         return self._program.width(tensor)
+
+
+def _whole(scaling: Scaling) -> int:
+    """A scaling that is a whole number."""
+    factor, rest = divmod(scaling[0], 1 << _right(scaling))
+    if rest:
+        raise StateError(f"a factor of the kernel is no whole number: {scaling}")
+    return factor
 
 
 def _right(scaling: Scaling) -> int:

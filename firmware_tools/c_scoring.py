@@ -16,7 +16,9 @@ from edge_lstm.core.when import scored_channels
 from edge_lstm.rule import Rule
 from firmware_tools.c_text import array, comment, fill, reals, template
 
-__all__ = ["head_table", "linear_numbers", "linear_text", "range_tables", "rule_text"]
+__all__ = ["float_check", "head_table", "linear_numbers", "linear_text", "range_tables", "rule_text"]
+
+_FLOAT_LEAST = 1e-30
 
 
 def head_table(manifest: Manifest) -> str:
@@ -34,6 +36,16 @@ def head_table(manifest: Manifest) -> str:
             f"     {{{reals(head.std, cast=True)}}}}},",
         ]
     return "\n".join(lines)
+
+
+def float_check(manifest: Manifest, prefix: str) -> str:
+    """A line that ends the build in single precision, where a divisor of the scores would vanish in it."""
+    heads = manifest.scoring.heads
+    divisors = [number for head in heads for number in (*head.std, head.scale, head.alpha, head.pre_alpha)]
+    if all(_FLOAT_LEAST < number < 1 / _FLOAT_LEAST for number in divisors):
+        return ""
+    name = f"{prefix.upper()}_REAL_FLOAT"
+    return f'#ifdef {name}\n#error "numbers of this model need double: leave {name} out"\n#endif\n\n'
 
 
 def range_tables(manifest: Manifest) -> str:
