@@ -31,6 +31,7 @@ class Core:
 
 
 CORES = {
+    "cortex-m0": Core(("-mcpu=cortex-m0",), "microbit"),
     "cortex-m0plus": Core(("-mcpu=cortex-m0plus",)),
     "cortex-m3": Core(("-mcpu=cortex-m3",), "mps2-an385"),
     "cortex-m4": Core(("-mcpu=cortex-m4", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"), "mps2-an386"),
@@ -55,7 +56,7 @@ def folder(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def cross(core: Core, folder: Path, out: Path, *options: str, main: Path) -> Path:
     """A whole program for a Cortex-M; no warning passes."""
-    machine: tuple[str | Path, ...] = ("-mthumb", *core.options, "-nostartfiles", "-T", SOURCES / "mps2.ld")
+    machine: tuple[str | Path, ...] = ("-mthumb", *core.options, "-nostartfiles", "-T", SOURCES / "boards.ld")
     return compiled("arm-none-eabi-gcc", folder, out, *machine, SOURCES / "startup.c", *options, main=main)
 
 
