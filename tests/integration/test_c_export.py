@@ -252,6 +252,8 @@ FORMS: dict[str, tuple[tuple[Kind, ...], dict[str, Any]]] = {
         {"channels": RANGED, "score_when": "load > -1 and not (`state 1` >= 4 or 1 <= a < 1.01)"},
     ),
     "no network": (("level", "pca_q", "pca_t2", "var"), {}),
+    "lags alone": (("var",), {"memory": ()}),
+    "averages alone": (("var",), {"lags": ()}),
     "level alone": (("level",), {}),
     "pca alone": (("pca_q", "pca_t2"), {}),
 }
