@@ -210,12 +210,12 @@ def test_sketch_compiles(folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.train
 def test_selftest_fails_on_another_model(folder: Path, tmp_path: Path) -> None:
-    """One weight changed is found."""
+    """A changed bias of an output is found."""
     source = (folder / "edge_lstm_model.c").read_text("utf-8")
-    start = source.index("{\n    ", source.index("int8_t weights_0")) + 6
+    start = source.index("{\n    ", source.rindex("int32_t bias_")) + 6
     first = source[start:].split(",", 1)[0]
     changed = tmp_path / "other_model.c"
-    changed.write_text(source[:start] + str((int(first) + 60) % 100) + source[start + len(first) :], "utf-8")
+    changed.write_text(source[:start] + str(int(first) + 5000) + source[start + len(first) :], "utf-8")
     run("gcc", f"-I{folder}", changed, folder / "selftest.c", "-o", tmp_path / "selftest")
 
     assert b"FAIL" in run(tmp_path / "selftest", code=1)
