@@ -37,6 +37,7 @@ from edge_lstm.manifest_rules import problems
 
 __all__ = [
     "CARD",
+    "FLOAT",
     "GOLDEN",
     "MANIFEST",
     "MODEL",
@@ -50,6 +51,7 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 MODEL = "model.int8.tflite"
+FLOAT = "model.float.tflite"
 GOLDEN = "golden.npz"
 WEIGHTS = "members.npz"
 CARD = "card.md"
