@@ -6,13 +6,14 @@ import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
-import msgspec
 
 from tests.benchmark.detection.cases import cases
+from tests.benchmark.int8.kernels import measure_kernels
 from tests.benchmark.int8.page import write
-from tests.benchmark.int8.work import Measured, perform
+from tests.benchmark.int8.work import Measured, perform, pump
 from trainer.cells import CELLS
 
 ROOT = Path(__file__).parents[3]
@@ -50,10 +51,9 @@ def main(*, cells: str, jobs: int, data: Path, updates: int | None, machines: in
         for done in as_completed([pool.submit(perform, *one) for one in work]):
             results.append(done.result())
             click.echo(f"{len(results)}/{len(work)} {_line(results[-1])}", err=True)
-    kept = out.with_name(".int8.json") if out.parent.name != "docs" else ROOT / ".bench" / "int8.json"
-    kept.parent.mkdir(exist_ok=True)
-    kept.write_bytes(msgspec.json.encode(results))
-    write(out, results)
+    with TemporaryDirectory() as folder:
+        kernels = measure_kernels(pump(Path(folder)), Path(folder))
+    write(out, results, kernels)
     click.echo(f"wrote {out}")
 
 
@@ -62,8 +62,8 @@ def _line(one: Measured) -> str:
     changed = [f"{100 * each['changed_verdicts']:.3f}" for each in one.recordings[:3]]
     return (
         f"{one.cell} {one.set}/{one.case} {one.train_s:.0f} s{' tuned' if one.tuned else ''}"
-        f"{' REFUSED ' + one.refused if one.refused else ''}; gate rank {gate['rank_correlation']:.4f}, changed "
-        f"{gate['changed_verdicts']:.3%}; recordings rank "
+        f"{' REFUSED ' + one.refused if one.refused else ''}; "
+        f"gate rank {gate['rank_correlation']:.4f}, changed {gate['changed_verdicts']:.3%}; recordings rank "
         f"{min(each['rank_correlation'] for each in one.recordings):.4f}, changed % {' '.join(changed)}"
     )
 
