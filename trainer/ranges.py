@@ -19,7 +19,7 @@ from edge_lstm.contracts.manifest import State
 from trainer.rounding import CELL, GATE, ONE
 from trainer.scale import CLIP
 
-__all__ = ["avoid_ties", "set_ranges"]
+__all__ = ["avoid_ties", "rescale", "set_ranges"]
 
 _SQUASHES = frozenset({"LOGISTIC", "TANH"})
 _INT8_STEPS = 127
@@ -83,6 +83,11 @@ def avoid_ties(model: Any, operators: Sequence[str], groups: Sequence[set[int]])
             )
             for tensor in next((group for group in groups if out in group), {out}):
                 graph.rescale(tensor, scale, int(to.zeroPoint[0]))
+
+
+def rescale(model: Any, operators: Sequence[str], tensor: int, scale: float, zero_point: int) -> None:
+    """Give one tensor of an opened model another scale; a bias that rests on it is rounded anew."""
+    _Graph(model, operators).rescale(tensor, scale, zero_point)
 
 
 def _off_ties(products: NDArray[np.float64], scale: float) -> float:
