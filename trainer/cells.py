@@ -16,6 +16,8 @@ from typing import ClassVar
 
 import tensorflow as tf
 
+from trainer.rounding import EXACT, GATE, ONE, Rounding
+
 __all__ = ["CELLS", "Cell", "CifgCell", "GruCell", "LstmCell", "PeepholeCell", "glorot"]
 
 States = list[tf.Tensor]
@@ -65,8 +67,13 @@ class Cell(tf.Module):
         return [self.kernel]
 
     @abstractmethod
-    def __call__(self, x: tf.Tensor, states: States) -> States:
+    def __call__(self, x: tf.Tensor, states: States, q: Rounding = EXACT) -> States:
         """The next states, each (batch, units), from x (batch, inputs) and the states."""
+
+    def gates(self, x: tf.Tensor, hidden: tf.Tensor, q: Rounding) -> tf.Tensor:
+        """What the gates see of input and hidden state before the sigmoid, (batch, gates * units)."""
+        seen = q.within(tf.matmul(x, q.weight(self.kernel)) + self.bias, GATE)
+        return q.within(seen + q.within(tf.matmul(hidden, q.weight(self.recurrent)), GATE), GATE)
 
 
 class LstmCell(Cell):
@@ -77,13 +84,12 @@ class LstmCell(Cell):
         self.recurrent = _orthogonal(units, 4 * units, seed=seed + 1)
         self.bias = _gate_bias(units, (0, 1, 0, 0))
 
-    def __call__(self, x: tf.Tensor, states: States) -> States:
+    def __call__(self, x: tf.Tensor, states: States, q: Rounding = EXACT) -> States:
         """The next hidden and cell."""
         hidden, cell = states
-        gates = tf.matmul(x, self.kernel) + self.bias + tf.matmul(hidden, self.recurrent)
-        i, f, o, g = tf.split(gates, 4, axis=1)
-        cell = tf.sigmoid(f) * cell + tf.sigmoid(i) * tf.tanh(g)
-        return [tf.sigmoid(o) * tf.tanh(cell), cell]
+        i, f, o, g = tf.split(self.gates(x, hidden, q), 4, axis=1)
+        cell = q.cell(q.cell(tf.sigmoid(f) * cell) + q.within(tf.sigmoid(i) * tf.tanh(g), ONE))
+        return [q.within(tf.sigmoid(o) * tf.tanh(cell), ONE), cell]
 
 
 class PeepholeCell(LstmCell):
@@ -99,14 +105,13 @@ class PeepholeCell(LstmCell):
         # that int8 then follows worse.
         self.peep_i, self.peep_f, self.peep_o = (tf.Variable(tf.zeros((1, units))) for _ in range(3))
 
-    def __call__(self, x: tf.Tensor, states: States) -> States:
+    def __call__(self, x: tf.Tensor, states: States, q: Rounding = EXACT) -> States:
         """The next hidden and cell."""
         hidden, cell = states
-        gates = tf.matmul(x, self.kernel) + self.bias + tf.matmul(hidden, self.recurrent)
-        i, f, o, g = tf.split(gates, 4, axis=1)
+        i, f, o, g = tf.split(self.gates(x, hidden, q), 4, axis=1)
         keep, take = tf.sigmoid(f + cell * self.peep_f), tf.sigmoid(i + cell * self.peep_i)
-        cell = keep * cell + take * tf.tanh(g)
-        return [tf.sigmoid(o + cell * self.peep_o) * tf.tanh(cell), cell]
+        cell = q.cell(q.cell(keep * cell) + q.within(take * tf.tanh(g), ONE))
+        return [q.within(tf.sigmoid(o + cell * self.peep_o) * tf.tanh(cell), ONE), cell]
 
 
 class CifgCell(Cell):
@@ -117,14 +122,13 @@ class CifgCell(Cell):
         self.recurrent = _orthogonal(units, 3 * units, seed=seed + 1)
         self.bias = _gate_bias(units, (1, 0, 0))
 
-    def __call__(self, x: tf.Tensor, states: States) -> States:
+    def __call__(self, x: tf.Tensor, states: States, q: Rounding = EXACT) -> States:
         """The next hidden and cell."""
         hidden, cell = states
-        gates = tf.matmul(x, self.kernel) + self.bias + tf.matmul(hidden, self.recurrent)
-        f, o, g = tf.split(gates, 3, axis=1)
+        f, o, g = tf.split(self.gates(x, hidden, q), 3, axis=1)
         keep = tf.sigmoid(f)
-        cell = keep * cell + (1.0 - keep) * tf.tanh(g)
-        return [tf.sigmoid(o) * tf.tanh(cell), cell]
+        cell = q.cell(q.cell(keep * cell) + q.within((1.0 - keep) * tf.tanh(g), ONE))
+        return [q.within(tf.sigmoid(o) * tf.tanh(cell), ONE), cell]
 
 
 class GruCell(Cell):
@@ -148,14 +152,15 @@ class GruCell(Cell):
         """Of the gates and of the new value."""
         return [self.kernel, self.new_kernel]
 
-    def __call__(self, x: tf.Tensor, states: States) -> States:
+    def __call__(self, x: tf.Tensor, states: States, q: Rounding = EXACT) -> States:
         """The next hidden."""
         (hidden,) = states
-        gates = tf.matmul(x, self.kernel) + self.bias + tf.matmul(hidden, self.recurrent)
-        z, r = tf.split(gates, 2, axis=1)
+        z, r = tf.split(self.gates(x, hidden, q), 2, axis=1)
         keep, reset = tf.sigmoid(z), tf.sigmoid(r)
-        new = tf.matmul(x, self.new_kernel) + self.new_bias + tf.matmul(reset * hidden, self.new_recurrent)
-        return [keep * hidden + (1.0 - keep) * tf.tanh(new)]
+        seen = q.within(tf.matmul(x, q.weight(self.new_kernel)) + self.new_bias, GATE)
+        old = q.within(tf.matmul(q.within(reset * hidden, ONE), q.weight(self.new_recurrent)), GATE)
+        kept, taken = q.within(keep * hidden, ONE), q.within((1.0 - keep) * tf.tanh(seen + old), ONE)
+        return [q.within(kept + taken, ONE)]
 
 
 CELLS: dict[str, type[Cell]] = {

@@ -22,6 +22,7 @@ from edge_lstm.contracts.manifest import State, Tensor
 from edge_lstm.quiet import quiet_stderr
 from trainer.flatbuffer import describe, finish
 from trainer.model import Autoencoder, Said
+from trainer.rounding import BARE, EXACT, Rounding
 
 __all__ = ["Converted", "convert"]
 
@@ -71,7 +72,9 @@ def convert(model: Autoencoder, representative: Representative | None) -> Conver
     """
     states = model.shape.states
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        tf.saved_model.save(_Step(model), folder, signatures=_signature(model))
+        tf.saved_model.save(
+            _Step(model), folder, signatures=_signature(model, EXACT if representative is None else BARE)
+        )
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if representative is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -80,7 +83,7 @@ def convert(model: Autoencoder, representative: Representative | None) -> Conver
             converter.inference_input_type = converter.inference_output_type = tf.int8
             # Per channel would emit FULLY_CONNECTED version 12, which tflite-runtime 2.14 refuses.
             converter._experimental_disable_per_channel_quantization_for_dense_layers = True  # noqa: SLF001
-        content = finish(bytes(converter.convert()), states, whole_int8=representative is not None)
+        content = finish(bytes(converter.convert()), FRAME, states, whole_int8=representative is not None)
     inputs, outputs = describe(content)
     return Converted(content, inputs, outputs, states)
 
@@ -93,7 +96,7 @@ class _Step(tf.Module):
         self.model = model
 
 
-def _signature(model: Autoencoder) -> Any:
+def _signature(model: Autoencoder, q: Rounding) -> Any:
     """The single step with every input and output named."""
     shape, names = model.shape, [state.input for state in model.shape.states]
     specs = {FRAME: tf.TensorSpec((1, shape.channels), tf.float32, FRAME)}
@@ -103,7 +106,7 @@ def _signature(model: Autoencoder) -> Any:
 
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]
     def step(**inputs: tf.Tensor) -> Said:
-        said, after = model(inputs[FRAME], [inputs[name] for name in names])
+        said, after = model(inputs[FRAME], [inputs[name] for name in names], q)
         return said | {state.output: value for state, value in zip(shape.states, after, strict=True)}
 
     return {"serving_default": step.get_concrete_function(**specs)}

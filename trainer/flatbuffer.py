@@ -10,6 +10,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from edge_lstm.contracts.manifest import State, Tensor
 from edge_lstm.errors import OperatorError
+from trainer.ranges import set_ranges
 
 __all__ = ["ConversionError", "describe", "finish", "operators", "refuse_float"]
 
@@ -26,11 +27,12 @@ class ConversionError(OperatorError):
     """A model that did not become what a device can run."""
 
 
-def finish(content: bytes, states: Sequence[State], *, whole_int8: bool) -> bytes:
-    """Name the tensors as the signature does and give each state one scale.
+def finish(content: bytes, frame: str, states: Sequence[State], *, whole_int8: bool) -> bytes:
+    """Name the tensors as the signature does, set their ranges and give each state one scale.
 
     Args:
         content: A ``.tflite`` file of the converter.
+        frame: Name of the input that takes the reading.
         states: Names of every state's tensors.
         whole_int8: Refuse anything that is not integer.
 
@@ -46,6 +48,7 @@ def finish(content: bytes, states: Sequence[State], *, whole_int8: bool) -> byte
         named[entry.name.decode()] = int(entry.tensorIndex)
     if whole_int8:
         refuse_float(model)
+        set_ranges(model, operators_of(model), named, frame, states)
         _share_scales(model, [(named[state.input], named[state.output]) for state in states])
     model.description = b"edge-lstm"
     builder = flatbuffers.Builder(len(content))

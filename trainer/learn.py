@@ -10,18 +10,24 @@ from numpy.typing import NDArray
 from edge_lstm.core.when import scored_channels
 from trainer.convert import Converted, Representative, convert
 from trainer.fit import FitSettings, Fitted, fit, forward
+from trainer.inject import inject
 from trainer.linear import fit_pca, fit_var
 from trainer.model import HEADS, Autoencoder, Shape
+from trainer.normal_runs import cut_runs
 from trainer.prepare import Prepared, channels_of, normalized
 from trainer.progress import Watcher
+from trainer.scale import CLIP
 from trainer.settings import ModelSettings, TrainSettings
 from trainer.trace import TRACE_ROWS
 
 __all__ = ["LEAD_ROWS", "REPRESENTATIVE_ROWS", "convert_both", "fit_linear", "shape_of", "train"]
 
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 
 REPRESENTATIVE_ROWS = 2000
+"""What sets the int8 ranges: half of it undisturbed, half with injected faults."""
+DISTURBED_ROWS = 10_000
 
 
 LEAD_ROWS = 200
@@ -83,16 +89,34 @@ def fit_linear(prepared: Prepared, settings: TrainSettings) -> dict[str, Floats]
 
 
 def convert_both(model: Autoencoder, prepared: Prepared) -> tuple[Converted, Converted]:
-    """(int8, float) single steps; the ranges come from learned rows with their real states."""
-    frames, states = [], []
-    share = min(1.0, TRACE_ROWS / sum(part.train for part in prepared.parts))
-    for part, x in zip(prepared.parts, normalized(prepared), strict=True):
-        rows = x[: max(1, round(part.train * share))]
-        frames.append(rows)
-        states.append(forward(model, rows)[1])
-    pooled = np.concatenate(frames)
-    chosen = np.unique(np.linspace(0, len(pooled) - 1, REPRESENTATIVE_ROWS).astype(int))
-    representative = Representative(
-        pooled[chosen], tuple(np.concatenate(state)[chosen] for state in zip(*states, strict=True))
+    """(int8, float) single steps.
+
+    The ranges come from learned rows, half of them with injected faults, with the states the
+    model has when it meets them: int8 must follow float where the machine fails, too.
+    """
+    learned = [x[: max(1, part.train)] for part, x in zip(prepared.parts, normalized(prepared), strict=True)]
+    most = REPRESENTATIVE_ROWS // 2
+    frames, states = zip(
+        *(_sample(model, rows, most) for rows in (learned, _disturbed(learned))), strict=True
     )
+    together = tuple(np.concatenate(one) for one in zip(*states, strict=True))
+    representative = Representative(np.concatenate(frames), together)
     return convert(model, representative), convert(model, None)
+
+
+def _sample(model: Autoencoder, stretches: Sequence[Singles], most: int) -> tuple[Singles, list[Singles]]:
+    """Rows spread over stretches, and every state before each of them."""
+    share = min(1.0, TRACE_ROWS / sum(len(rows) for rows in stretches))
+    kept = [rows[: max(1, round(len(rows) * share))] for rows in stretches]
+    states = [np.concatenate(one) for one in zip(*(forward(model, rows)[1] for rows in kept), strict=True)]
+    rows = np.concatenate(kept)
+    chosen = np.unique(np.linspace(0, len(rows) - 1, most).astype(int))
+    return rows[chosen], [state[chosen] for state in states]
+
+
+def _disturbed(stretches: Sequence[Singles]) -> list[Singles]:
+    """Runs of the stretches with a fault each, one after the other; the stretches where none fits."""
+    normal = cut_runs([rows.astype(np.float64) for rows in stretches], lead=60, horizon=60, most=200)
+    runs = inject(normal, most_rows=DISTURBED_ROWS).runs
+    joined = np.clip(runs, -CLIP, CLIP).reshape(-1, runs.shape[2])
+    return [joined.astype(np.float32)] if len(joined) else list(stretches)

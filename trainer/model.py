@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from edge_lstm.contracts.manifest import State
 from trainer.attention import Attention
 from trainer.cells import CELLS, States, glorot
+from trainer.rounding import EXACT, Rounding
+from trainer.scale import CLIP
 
 __all__ = ["HEADS", "Autoencoder", "Said", "Shape", "States"]
 
@@ -88,8 +90,8 @@ class _Dense(tf.Module):
         self.kernel = glorot(inputs, outputs, seed=seed)
         self.bias = tf.Variable(tf.zeros(outputs))
 
-    def __call__(self, x: tf.Tensor) -> tf.Tensor:
-        return tf.matmul(x, self.kernel) + self.bias
+    def __call__(self, x: tf.Tensor, q: Rounding = EXACT) -> tf.Tensor:
+        return tf.matmul(x, q.weight(self.kernel)) + self.bias
 
 
 class Autoencoder(tf.Module):
@@ -128,25 +130,26 @@ class Autoencoder(tf.Module):
         named = zip(self.shape.states, states, strict=True)
         return [state for name, state in named if name.input.startswith("cell")]
 
-    def __call__(self, x: tf.Tensor, states: States) -> tuple[Said, States]:
+    def __call__(self, x: tf.Tensor, states: States, q: Rounding = EXACT) -> tuple[Said, States]:
         """One step, as the device runs it.
 
         Args:
             x: Readings in model units, (batch, channels).
             states: Every state, in the order of `Shape.states`, each (batch, width).
+            q: What happens where int8 would round.
 
         Returns:
             What each head says, (batch, channels): the reconstruction of x, the forecast of
             the change to the next reading; and the next states.
         """
-        top, after = self.advance(x, states)
-        return self.say(x, top), after
+        top, after = self.advance(x, states, q)
+        return self.say(x, top, q=q), after
 
-    def advance(self, x: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
+    def advance(self, x: tf.Tensor, states: States, q: Rounding = EXACT) -> tuple[tf.Tensor, States]:
         """The recurrent part: what the heads see, (batch, units), and the next states."""
-        top, after, here = x, [], 0
+        top, after, here = q.within(x, CLIP), [], 0
         for cell in self.cells:
-            following = cell(top, states[here : here + len(cell.kinds)])
+            following = cell(top, states[here : here + len(cell.kinds)], q)
             top, here = following[0], here + len(cell.kinds)
             after += following
         if self.shape.attention:
@@ -154,19 +157,19 @@ class Autoencoder(tf.Module):
             return self.attention(ring, top), [*after, ring]
         return top, after
 
-    def say(self, x: tf.Tensor, top: tf.Tensor, *, recall: bool = False) -> Said:
+    def say(self, x: tf.Tensor, top: tf.Tensor, *, recall: bool = False, q: Rounding = EXACT) -> Said:
         """The heads, from readings (rows, channels) and what the recurrent part shows (rows, units).
 
         With `recall`, for training, also ``lags``: the earlier readings, (rows, lags * channels).
         """
         said = {}
         if "reconstruction" in self.shape.heads:
-            unfolded = tf.tanh(self.decode(self.encode(top)))
-            said["reconstruction"] = self.rebuild(unfolded)
+            unfolded = tf.tanh(self.decode(self.encode(top, q), q))
+            said["reconstruction"] = self.rebuild(unfolded, q)
             if recall and self.shape.lags:
                 said["lags"] = self.recall(unfolded)
         if "forecast" in self.shape.heads:
-            change = self.change(top)
+            change = self.change(top, q)
             said["forecast"] = change + tf.matmul(x, self.straight) if self.shape.linear else change
         return said
 

@@ -18,16 +18,13 @@ from edge_lstm.core.when import scored_channels
 from edge_lstm.errors import ConfigError, HistoryError
 from edge_lstm.rule import Rule
 from trainer.data import History
-from trainer.scale import learn_scaling
+from trainer.scale import CLIP, learn_scaling
 from trainer.settings import ChannelSettings, TrainSettings
 from trainer.split import Part, split
 
 __all__ = ["CLIP", "Prepared", "channels_of", "normalized", "prepare", "rule_of"]
 
 Floats = NDArray[np.float64]
-
-CLIP = 8.0
-"""Model units; 8 standard deviations are an anomaly however much more it is."""
 
 
 @dataclass(frozen=True, slots=True)

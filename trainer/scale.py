@@ -21,9 +21,12 @@ from numpy.typing import NDArray
 from edge_lstm.contracts.manifest import AssetScaling
 from edge_lstm.core.robust import floored, moments
 
-__all__ = ["learn_scaling"]
+__all__ = ["CLIP", "learn_scaling"]
 
 Floats = NDArray[np.float64]
+
+CLIP = 8.0
+"""Model units; 8 standard deviations are an anomaly however much more it is."""
 
 _MOST_ODD = 1 / 3
 """When odd segments weigh more than this, the machine simply has several operating points."""

@@ -225,7 +225,7 @@ def plain() -> Made:
 def test_model_left_in_float_is_refused_with_operator_and_tensor(plain: Made) -> None:
     """What the converter leaves in float is named, not shipped."""
     with pytest.raises(ConversionError, match=r"whole int8.*FULLY_CONNECTED on .*frame"):
-        finish(plain.real.content, plain.real.states, whole_int8=True)
+        finish(plain.real.content, "frame", plain.real.states, whole_int8=True)
 
 
 @pytest.mark.parametrize(
@@ -239,4 +239,4 @@ def test_model_left_in_float_is_refused_with_operator_and_tensor(plain: Made) ->
 def test_state_without_one_scale_is_refused(plain: Made, states: list[State], says: str) -> None:
     """Two computed tensors behind a state, or a bias that rests on its scale, cannot be made one."""
     with pytest.raises(ConversionError, match=says):
-        finish(plain.int8.content, states, whole_int8=True)
+        finish(plain.int8.content, "frame", states, whole_int8=True)
