@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from edge_lstm import __version__
-from edge_lstm.backends import load_backend
+from edge_lstm.backends import Selected, select_backend, step_us
 from edge_lstm.bundle import Bundle, open_bundle
 from edge_lstm.clock import ArrivalClock, Clock, SystemClock
 from edge_lstm.contracts.alarm import AlarmOverrides
@@ -57,13 +57,13 @@ def serve(config: DeviceConfig, *, environ: MutableMapping[str, str]) -> None:
     with _signals(stop), closing(StateDir(Path(config.state_dir))) as state:
         notifier.status("verifying the bundle")
         bundle = open_bundle(config.bundle)
-        backend = load_backend(bundle)
-        result = verify(bundle, backend)
+        selected = select_backend(bundle, config.backend)
+        result = verify(bundle, selected.backend)
         log.info(
             event("bundle.verified", path=bundle.path, sha256=bundle.sha256[:16], off_by=result.greatest)
         )
-        _tell_start(config, bundle, backend)
-        parts = _assemble(config, bundle, backend, state=state, notifier=notifier, stop=stop, clock=clock)
+        _tell_start(config, bundle, selected)
+        parts = _assemble(config, bundle, selected, state=state, notifier=notifier, stop=stop, clock=clock)
         Loop(parts).run()
 
 
@@ -85,14 +85,14 @@ def make_engine(config: DeviceConfig, bundle: Bundle, backend: Backend, *, clock
 def _assemble(
     config: DeviceConfig,
     bundle: Bundle,
-    backend: Backend,
+    selected: Selected,
     *,
     state: StateDir,
     notifier: Notifier,
     stop: Stop,
     clock: Clock,
 ) -> Parts:
-    settings = mqtt_settings(config)
+    settings, backend = mqtt_settings(config), selected.backend
     begin = restore(
         state, lambda: make_engine(config, bundle, backend, clock=clock), sha256=bundle.sha256, clock=clock
     )
@@ -116,6 +116,7 @@ def _assemble(
         stop=stop,
         model=HealthModel(manifest.id, manifest.version, bundle.sha256),
         backend=backend.name,
+        backend_reason=selected.reason,
         farewell=settings.will,
         filters=filters,
         obsolete=obsolete,
@@ -130,8 +131,8 @@ def unknown_channels(config: DeviceConfig, manifest: Manifest) -> list[str]:
     return sorted(said - {channel.name for channel in manifest.channels})
 
 
-def _tell_start(config: DeviceConfig, bundle: Bundle, backend: Backend) -> None:
-    manifest = bundle.manifest
+def _tell_start(config: DeviceConfig, bundle: Bundle, selected: Selected) -> None:
+    manifest, backend = bundle.manifest, selected.backend
     log.info(
         event(
             "daemon.starting",
@@ -142,6 +143,9 @@ def _tell_start(config: DeviceConfig, bundle: Bundle, backend: Backend) -> None:
             channels=",".join(channel.name for channel in manifest.channels),
         )
     )
+    if selected.fallback:
+        took = round(step_us(bundle, backend))
+        log.warning(event("backend.fallback", using=backend.name, us_a_step=took, reason=selected.reason))
     strange = unknown_channels(config, manifest)
     if strange:
         log.warning(event("config.channels_unknown", channels=",".join(strange)))

@@ -107,6 +107,7 @@ class Parts:
         stop: The wish to end.
         model: Which model runs.
         backend: What runs it.
+        backend_reason: Why that one.
         farewell: The last publication.
         filters: Topic filters of this configuration.
         obsolete: Topic filters of an earlier one, given up at the first connection.
@@ -123,6 +124,7 @@ class Parts:
     stop: Stop
     model: HealthModel
     backend: str
+    backend_reason: str
     farewell: Publication
     filters: tuple[str, ...]
     obsolete: tuple[str, ...] = ()
@@ -317,6 +319,7 @@ class Loop:
             version=__version__,
             model=parts.model,
             backend=parts.backend,
+            backend_reason=parts.backend_reason,
             readings=counters.readings,
             frames=counters.frames,
             rejects=counters.rejects,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import click
 import msgspec
 
+from edge_lstm.commands.backend import backend_option, choose_backend
 from edge_lstm.contracts.commission import LEAST_READINGS, MOST_READINGS, CommissionConfig
 from edge_lstm.contracts.manifest import Member
 from edge_lstm.errors import ConfigError, OperatorError
@@ -21,7 +22,7 @@ from trainer.settings import TrainSettings
 from trainer.settings_rules import check_ranges, check_settings
 
 if TYPE_CHECKING:
-    from edge_lstm.contracts.config import DeviceConfig
+    from edge_lstm.contracts.config import BackendChoice, DeviceConfig
     from trainer.data import History
     from trainer.labelled import LabelledStretch
 
@@ -304,6 +305,7 @@ def commission_of(site: DeviceConfig | None, readings: int | None) -> Commission
 @_option(
     "--asset", default="asset", show_default=True, help="Name of the machine where the recording has none."
 )
+@backend_option
 @history_options
 def replay(
     history: tuple[Path, ...],
@@ -315,6 +317,7 @@ def replay(
     alerts: Path | None,
     html: Path | None,
     asset: str,
+    backend: BackendChoice | None,
     **options: Any,
 ) -> None:
     """Run HISTORY (CSV or Parquet files, or a folder) through a bundle as the daemon would."""
@@ -348,6 +351,7 @@ def replay(
         alarm=site.alarm if site else AlarmOverrides(),
         commission=commission_of(site, commission),
         asset=asset,
+        backend=choose_backend(opened, backend or (site.backend if site else None)),
     )
     if scores:
         write_scores(scores, replayed, names, with_channels=channels)

@@ -21,6 +21,7 @@ from edge_lstm.contracts.commission import Commission, CommissionConfig
 from edge_lstm.contracts.manifest import Channel, Manifest
 from edge_lstm.contracts.reading import Reading, Reject
 from edge_lstm.contracts.score import Score
+from edge_lstm.core.backend import Backend
 from edge_lstm.core.detector import Detector, Event
 from edge_lstm.errors import OperatorError
 from edge_lstm.selftest import verify
@@ -74,6 +75,7 @@ def replay(
     alarm: AlarmOverrides,
     asset: str,
     commission: CommissionConfig | None = None,
+    backend: Backend | None = None,
     progress: Callable[[float], None] = lambda _share: None,
 ) -> Replayed:
     """Push every reading of a history through a fresh detector.
@@ -85,9 +87,10 @@ def replay(
         alarm: What the site says over the bundle's numbers.
         asset: Name of the machine where the recording names none.
         commission: How assets that the bundle does not name are learned; ``None`` is not at all.
+        backend: What runs the network; ``None`` is the fastest that runs here.
         progress: Told the share that is done.
     """
-    backend = load_backend(bundle)
+    backend = load_backend(bundle) if backend is None else backend
     verify(bundle, backend)
     names = sorted({segment.asset for segment in history.segments})
     detector = Detector(

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from edge_lstm.backends.tensors import check_tensor
 from edge_lstm.bundle import MODEL, Bundle
 from edge_lstm.contracts.manifest import Tensor
 from edge_lstm.core.backend import TensorArray
 from edge_lstm.core.stepper import state_tensors
-from edge_lstm.errors import BackendError, BundleError
+from edge_lstm.errors import BackendError
 from edge_lstm.quiet import quiet_stderr
 
 __all__ = ["LiteRtBackend"]
@@ -88,34 +89,18 @@ def _interpreter_class() -> tuple[Any, str]:
     raise BackendError(
         "no TFLite interpreter on this board",
         got="; ".join(problems),
-        do="pip install ai-edge-litert (or tflite-runtime on Python 3.11, 32-bit)",
+        do="pip install ai-edge-litert (or tflite-runtime on Python 3.11, 32-bit), "
+        "or choose the backend reference",
     )
 
 
-def _index(bundle: Bundle, found: Mapping[str, Mapping[str, Any]], said: Tensor) -> int:
-    """The interpreter's index of a tensor, which must be exactly what the manifest says.
+def _index(bundle: Bundle, details: Mapping[str, Mapping[str, Any]], said: Tensor) -> int:
+    """The interpreter's index of a tensor, which must be exactly what the manifest says."""
+    check_tensor(bundle, said, {name: _tensor(name, detail) for name, detail in details.items()})
+    return int(details[said.name]["index"])
 
-    Looked up by name: hidden and cell have the same shape, so a pairing by position
-    that swaps them would run and give plausible nonsense.
-    """
-    detail = found.get(said.name)
-    if detail is None:
-        raise BundleError(
-            f"model has no tensor '{said.name}'", path=bundle.path, got=", ".join(sorted(found)) or "none"
-        )
+
+def _tensor(name: str, detail: Mapping[str, Any]) -> Tensor:
     scale, zero_point = detail["quantization"]
-    real = Tensor(
-        said.name,
-        tuple(int(n) for n in detail["shape"]),
-        np.dtype(detail["dtype"]).name,
-        float(scale),
-        int(zero_point),
-    )
-    if real != said:
-        raise BundleError(
-            f"tensor '{said.name}' is not the one the manifest describes",
-            path=bundle.path,
-            expected=f"{said}",
-            got=f"{real}",
-        )
-    return int(detail["index"])
+    shape = tuple(int(n) for n in detail["shape"])
+    return Tensor(name, shape, np.dtype(detail["dtype"]).name, float(scale), int(zero_point))

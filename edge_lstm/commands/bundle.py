@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import click
 import msgspec
 
 from edge_lstm.backends import load_backend
 from edge_lstm.bundle import MODEL, Bundle, open_bundle
+from edge_lstm.commands.backend import CHOICES, choose_backend
+from edge_lstm.contracts.config import BackendChoice
 from edge_lstm.contracts.manifest import MEMBER
+from edge_lstm.errors import BackendError
 from edge_lstm.selftest import SelfTestResult
 from edge_lstm.selftest import selftest as run_selftest
 
 __all__ = ["inspect", "selftest"]
 
 _BUNDLE = click.argument("bundle", type=click.Path(path_type=Path))
+_ALL = "all"
 _JSON = click.option("--json", "as_json", is_flag=True, show_envvar=True, help="Print JSON for machines.")
 
 
@@ -78,33 +83,66 @@ def _network(bundle: Bundle) -> str:
 
 
 @click.command(
-    epilog="Example: edge-lstm selftest model.elb",
+    epilog="Example: edge-lstm selftest model.elb --backend all",
     short_help="Replay a bundle's golden vectors on this board.",
 )
 @_BUNDLE
+@click.option(
+    "--backend",
+    type=click.Choice([*CHOICES, _ALL]),
+    default="auto",
+    show_default=True,
+    show_envvar=True,
+    help="What runs the network; auto is the fastest that runs here, all is each in turn.",
+)
 @_JSON
 @click.pass_context
-def selftest(context: click.Context, bundle: Path, as_json: bool) -> None:
+def selftest(context: click.Context, bundle: Path, backend: str, as_json: bool) -> None:
     """Replay the golden vectors of BUNDLE on this board: does it compute what the build machine did?
 
-    Exit code 0 when it does, 1 when it does not.
+    Exit code 0 when it does, 1 when it does not. With --backend all a backend that is not available
+    here is named with the reason, and only the others count; at least one has to run.
     """
     opened = open_bundle(bundle)
-    result = run_selftest(opened, load_backend(opened))
-    if as_json:
-        facts = {"passed": result.passed, **msgspec.to_builtins(result)}
-        click.echo(msgspec.json.encode(facts).decode())
-    else:
-        click.echo(
-            f"{'pass' if result.passed else 'FAIL'}: {result.steps} steps on {result.backend}, {_off(result)}"
-        )
+    if backend == _ALL:
+        facts = _every_backend(opened)
+        click.echo(_encode(facts) if as_json else "\n".join(map(_line, facts)))
+        ran = [fact["passed"] for fact in facts if fact["available"]]
+        context.exit(0 if ran and all(ran) else 1)
+    result = run_selftest(opened, choose_backend(opened, cast("BackendChoice", backend)))
+    fact = _fact(result)
+    click.echo(_encode(fact) if as_json else _line({**fact, "available": True}))
     context.exit(0 if result.passed else 1)
 
 
-def _off(result: SelfTestResult) -> str:
-    if not result.greatest:
-        return "greatest difference 0: bit for bit"
-    return (
-        f"greatest difference {result.greatest:g} quantization steps in '{result.tensor}' "
-        f"at step {result.tick} (tolerance {result.tolerance})"
-    )
+def _every_backend(bundle: Bundle) -> list[dict[str, Any]]:
+    facts: list[dict[str, Any]] = []
+    # The first choice is auto, which is all there is to choose without a network.
+    for name in CHOICES[1:] if bundle.manifest.input else CHOICES[:1]:
+        try:
+            result = run_selftest(bundle, load_backend(bundle, name))
+        except BackendError as error:
+            facts.append({"backend": name, "available": False, "reason": str(error)})
+        else:
+            facts.append({**_fact(result), "available": True})
+    return facts
+
+
+def _fact(result: SelfTestResult) -> dict[str, Any]:
+    return {"passed": result.passed, **msgspec.to_builtins(result)}
+
+
+def _encode(facts: object) -> str:
+    return msgspec.json.encode(facts).decode()
+
+
+def _line(fact: dict[str, Any]) -> str:
+    if not fact["available"]:
+        return f"none: {fact['backend']} is not available: {fact['reason']}"
+    off = "greatest difference 0: bit for bit"
+    if fact["greatest"]:
+        off = (
+            f"greatest difference {fact['greatest']:g} quantization steps in '{fact['tensor']}' "
+            f"at step {fact['tick']} (tolerance {fact['tolerance']})"
+        )
+    return f"{'pass' if fact['passed'] else 'FAIL'}: {fact['steps']} steps on {fact['backend']}, {off}"

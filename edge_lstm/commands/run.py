@@ -7,6 +7,9 @@ from pathlib import Path
 
 import click
 
+from edge_lstm.commands.backend import backend_option
+from edge_lstm.contracts.config import BackendChoice
+
 __all__ = ["run"]
 
 
@@ -28,13 +31,14 @@ __all__ = ["run"]
     show_envvar=True,
     help="Run this bundle in place of the configuration's.",
 )
+@backend_option
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     show_envvar=True,
     help="Least level that is logged, in place of the configuration's.",
 )
-def run(config: Path, bundle: Path | None, log_level: str | None) -> None:
+def run(config: Path, bundle: Path | None, backend: BackendChoice | None, log_level: str | None) -> None:
     """Score readings from MQTT with the bundle's model and publish scores, alerts and health.
 
     Every key of the configuration can be set by an environment variable too, sections
@@ -46,7 +50,11 @@ def run(config: Path, bundle: Path | None, log_level: str | None) -> None:
     from edge_lstm.daemon import serve  # noqa: PLC0415
     from edge_lstm.logs import setup_logs  # noqa: PLC0415
 
-    options = {"bundle": None if bundle is None else str(bundle.absolute()), "log_level": log_level}
+    options = {
+        "bundle": None if bundle is None else str(bundle.absolute()),
+        "backend": backend,
+        "log_level": log_level,
+    }
     loaded = load_config(config, environ=os.environ, options=options)
     setup_logs(loaded.log_level)
     serve(loaded, environ=os.environ)

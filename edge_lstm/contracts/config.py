@@ -16,6 +16,7 @@ from edge_lstm.contracts.commission import CommissionConfig
 from edge_lstm.times import TimeFormat
 
 __all__ = [
+    "BackendChoice",
     "DeviceConfig",
     "InputConfig",
     "LogLevel",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+BackendChoice = Literal["auto", "litert", "reference"]
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Seconds = Annotated[float, Meta(ge=1, le=86_400)]
@@ -142,6 +144,7 @@ class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         node: Name of this device, one level of every topic that is published.
         bundle: The model's bundle (.elb); a relative path starts at this file's folder.
         state_dir: Folder for the states; a relative path starts at this file's folder.
+        backend: What runs the network; auto is the fastest that runs on this board.
         mqtt: The broker.
         inputs: Where readings come from.
         alarm: What this site says over the bundle's calibrated numbers.
@@ -155,6 +158,7 @@ class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     node: str
     bundle: str
     state_dir: str = "/var/lib/edge-lstm"
+    backend: BackendChoice = "auto"
     mqtt: MqttConfig = MqttConfig()
     inputs: Annotated[tuple[InputConfig, ...], Meta(min_length=1)]
     alarm: AlarmOverrides = AlarmOverrides()

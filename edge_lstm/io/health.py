@@ -42,6 +42,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
         version: Version of edge-lstm.
         model: Which model runs.
         backend: What runs it.
+        backend_reason: Why that one: as chosen, the fastest that runs on this board, or what kept
+            a faster one from running.
         readings: Messages that became a reading.
         frames: Frames that were scored.
         rejects: What was turned away, by reason (docs/format-reading.md).
@@ -73,6 +75,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     model: HealthModel
     backend: str
+    backend_reason: str = ""
     readings: int
     frames: int
     rejects: dict[str, int]

@@ -191,6 +191,7 @@ class House:
             stop=stop,
             model=HealthModel("fake", "1", self.sha256),
             backend="fake",
+            backend_reason="as chosen",
             farewell=FAREWELL,
             filters=("plant/+",),
             reset_reason=begin.reset_reason,
