@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from paho.mqtt import client as paho
@@ -64,7 +65,7 @@ class _Visit:
     """
 
     def __init__(
-        self, settings: MqttSettings, password: str | None, filters: list[tuple[str, int]]
+        self, settings: MqttSettings, password: str | None, filters: Sequence[tuple[str, int]]
     ) -> None:
         self._settings, self._filters = settings, filters
         self._where = f"{settings.host}:{settings.port}"
@@ -106,7 +107,7 @@ class _Visit:
         self._client.disconnect()
         return found
 
-    def _turn(self, done: Any) -> None:  # noqa: ANN401 - a callable without arguments
+    def _turn(self, done: Callable[[], bool]) -> None:
         """Serve the network until done, the connection ends or the time is over."""
         until = time.monotonic() + _WAIT_S
         while not done() and time.monotonic() < until:

@@ -24,7 +24,7 @@ _USB3_MBIT = 5000
 _PEAK_MA = 900
 _LOAD_S = 20.0
 _RULE = (
-    "add a udev rule that gives the plugdev group SUBSYSTEM==\"usb\" devices 1a6e:089a and 18d1:9302, "
+    'add a udev rule that gives the plugdev group SUBSYSTEM=="usb" devices 1a6e:089a and 18d1:9302, '
     "and the daemon's user to that group"
 )
 

@@ -76,7 +76,7 @@ def _answer(work: Callable[[], object], writer: int) -> None:
 
 def _collect(reader: int, deadline: float) -> bytes | None:
     """All that the child writes; ``None`` when it has not finished by the deadline."""
-    parts = []
+    parts: list[bytes] = []
     while select.select([reader], [], [], max(0.0, deadline - time.monotonic()))[0]:
         part = os.read(reader, _PIPE)
         if not part:

@@ -17,9 +17,9 @@ __all__ = ["cpu", "interpreter", "libc", "packages"]
 _FIRST, _LAST = (3, 11), (3, 13)
 _GLIBC = (2, 27)
 _TOLD = (
-    ("neon", "asimd", "asimddp", "fphp", "asimdhp", "vfpv4", "i8mm", "sve", "sme")  # ARM, "Features"
-    + ("sse4_2", "avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8")  # x86, "flags"
-)  # fmt: skip
+    *("neon", "asimd", "asimddp", "fphp", "asimdhp", "vfpv4", "i8mm", "sve", "sme"),  # ARM, "Features"
+    *("sse4_2", "avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8"),  # x86, "flags"
+)
 _64_BIT_OS = "install the 64-bit system (Raspberry Pi 3 and later)"
 
 

@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 from paho.mqtt import client as paho
@@ -23,12 +23,15 @@ from tests.boards.paths import CACHE, ROOT, clean_environ
 
 __all__ = ["both_daemons"]
 
+Said = tuple[dict[str, Any], list[Any]]
+"""Scores by their time, and alerts in order."""
+
 READINGS = 400
 _FAULT = "blocked_valve@200s:for=120s"
-_START_S = 120.0
+_PATIENCE_S = 120.0
 
 
-def both_daemons(board: Emulated, bundle: Path, doctor: Callable[[Path], None]) -> tuple[Any, Any]:
+def both_daemons(board: Emulated, bundle: Path, doctor: Callable[[Path], None]) -> tuple[Said, Said]:
     """Scores and alerts of a daemon here and of one on the board, from the same readings.
 
     Args:
@@ -49,20 +52,19 @@ def both_daemons(board: Emulated, bundle: Path, doctor: Callable[[Path], None]) 
         with (folder / "here.log").open("wb") as log:
             environ = clean_environ({"PYTHONPATH": str(ROOT)})
             stack.enter_context(_ended(subprocess.Popen(here, env=environ, stderr=log)))
-        there = ["-m", "edge_lstm", "run", "--config", folder / "board.yaml"]
+        there: list[str | Path] = ["-m", "edge_lstm", "run", "--config", folder / "board.yaml"]
         stack.enter_context(_ended(board.start(there, folder / "board.log")))
         for node in ("here", "board"):
-            heard.wait(lambda n=node: heard.said[f"edge-lstm/{n}/availability"], f"{node} to be online")
+            heard.wait(f"edge-lstm/{node}/availability", 1)
         doctor(folder / "board.yaml")
         _simulate(port)
         for node in ("here", "board"):
-            topic = f"edge-lstm/{node}/pump-1/score"
-            heard.wait(lambda t=topic: len(heard.said[t]) >= READINGS, f"{READINGS} scores of {node}")
+            heard.wait(f"edge-lstm/{node}/pump-1/score", READINGS)
         time.sleep(2)  # alerts come after the score that opens them
-        return tuple(_said(heard, node) for node in ("here", "board"))
+        return _said(heard, "here"), _said(heard, "board")
 
 
-def _said(heard: _Listener, node: str) -> tuple[dict[str, Any], list[Any]]:
+def _said(heard: _Listener, node: str) -> Said:
     scores = [json.loads(raw) for raw in heard.said[f"edge-lstm/{node}/pump-1/score"]]
     alerts = [json.loads(raw) for raw in heard.said[f"edge-lstm/{node}/pump-1/alert"]]
     return {score["time"]: score for score in scores}, alerts
@@ -124,11 +126,11 @@ class _Listener:
     def __init__(self, port: int) -> None:
         self.said: dict[str, list[bytes]] = defaultdict(list)
         self._client = client = paho.Client(CallbackAPIVersion.VERSION2, client_id="boards")
-        client.on_message = lambda _c, _d, message: self.said[message.topic].append(message.payload)
+        client.on_message = lambda _c, _d, message: self.said[message.topic].append(bytes(message.payload))
         client.on_connect = lambda c, *_: c.subscribe("edge-lstm/#", 1)
         self._port = port
 
-    def __enter__(self) -> _Listener:
+    def __enter__(self) -> Self:
         for _ in range(50):
             with contextlib.suppress(OSError):
                 self._client.connect("127.0.0.1", self._port)
@@ -141,14 +143,14 @@ class _Listener:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def wait(self, done: Callable[[], object], what: str) -> None:
-        """Wait until it is so.
+    def wait(self, topic: str, count: int) -> None:
+        """Wait for that many messages on a topic.
 
         Raises:
-            RuntimeError: It was not within two minutes.
+            RuntimeError: They did not come within two minutes.
         """
-        until = time.monotonic() + _START_S
-        while not done():
+        until = time.monotonic() + _PATIENCE_S
+        while len(self.said[topic]) < count:
             if time.monotonic() > until:
-                raise RuntimeError(f"waited in vain for {what}")
+                raise RuntimeError(f"{len(self.said[topic])} messages on {topic}, expected {count}")
             time.sleep(0.1)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.boards.machines import ROOTS, Board
-from tests.boards.paths import CACHE, ROOT, clean_environ, run
+from tests.boards.paths import CACHE, clean_environ, reference_requirements, run
 from tests.boards.roots import cpuinfo, root_of
 
 __all__ = ["Emulated"]
@@ -37,13 +37,13 @@ class Emulated:
     def _install(self, built: Path) -> None:
         extra = "[history]" if self.board.polars else ""
         ours = f"edge-lstm{extra} @ file://{built}"
-        wanted = ROOT / "configs" / "requirements-reference.txt"
         if self.site.exists():
             shutil.rmtree(self.site)
         if self.board.interpreter and not self.board.packages:
             self._pip(ours)
             return
-        self._pip("--requirement", str(wanted), *self.board.packages)
+        # Not the file itself: pip cannot build PyYAML here, for want of a second interpreter (no binfmt).
+        self._pip(*reference_requirements(), *self.board.packages)
         self._pip("--no-deps", str(built))
 
     def _pip(self, *arguments: str) -> None:
@@ -66,7 +66,9 @@ class Emulated:
         cpuinfo(self.root, self.board.cpu)
         return [str(part) for part in line], environ
 
-    def run(self, arguments: Sequence[str | Path], *, folder: Path = CACHE) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, arguments: Sequence[str | Path], *, folder: Path = CACHE
+    ) -> subprocess.CompletedProcess[str]:
         """Run the board's Python to its end."""
         line, environ = self.command(arguments)
         return run(line, environ=environ, folder=folder, check=False)

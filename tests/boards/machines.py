@@ -43,7 +43,10 @@ CPUINFO = {
         "0xd0b",
         "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp",
     ),
-    "cortex-a7": ("0xc07", "half thumb fastmult vfp edsp neon vfpv3 tls vfpv4 idiva idivt vfpd32 lpae evtstrm"),
+    "cortex-a7": (
+        "0xc07",
+        "half thumb fastmult vfp edsp neon vfpv3 tls vfpv4 idiva idivt vfpd32 lpae evtstrm",
+    ),
 }
 """Part number and features of /proc/cpuinfo, as Linux prints them for Raspberry Pi 3, 4, 5 and 2.
 
@@ -79,7 +82,9 @@ BOARDS = {
     "pi4": Board("Raspberry Pi 4, 64-bit, bookworm", "bookworm-arm64", "cortex-a72", polars=True),
     "pi5": Board("Raspberry Pi 5, 64-bit, trixie", "trixie-arm64", "cortex-a76", polars=True),
     "pi4-tflite": Board("Raspberry Pi 4, 64-bit, tflite-runtime", "bookworm-arm64", "cortex-a72", _TFLITE),
-    "pi4-reference": Board("Raspberry Pi 4, 64-bit, no interpreter", "bookworm-arm64", "cortex-a72", (), False),
+    "pi4-reference": Board(
+        "Raspberry Pi 4, 64-bit, no interpreter", "bookworm-arm64", "cortex-a72", (), False
+    ),
     "pi2": Board("Raspberry Pi 2, 32-bit, bookworm", "bookworm-armhf", "cortex-a7"),
     "pi2-reference": Board("Raspberry Pi 2, 32-bit, trixie", "trixie-armhf", "cortex-a7", (), False),
 }

@@ -52,10 +52,7 @@ def batch(bundle_path: str, backend: str) -> None:
     """Many streams in one call, as the daemon steps them."""
     bundle = open_bundle(Path(bundle_path))
     manifest, rng = bundle.manifest, np.random.default_rng(0)
-    if backend == "litert":
-        runs = LiteRtBackend(bundle, batch=_STREAMS)
-    else:
-        runs = BACKENDS[backend](bundle)  # type: ignore[assignment] # any number of streams at once
+    runs = LiteRtBackend(bundle, batch=_STREAMS) if backend == "litert" else BACKENDS[backend](bundle)
     states = [np.full((_STREAMS, a.shape[-1]), zero(a), a.dtype) for a, _ in state_tensors(manifest)]
     for _ in range(_STEPS):
         frames = rng.integers(-128, 128, (_STREAMS, len(manifest.channels))).astype(np.int8)
@@ -65,4 +62,4 @@ def batch(bundle_path: str, backend: str) -> None:
 
 
 if __name__ == "__main__":
-    {"detect": detect, "batch": batch}[sys.argv[1]](*sys.argv[2:])
+    (detect if sys.argv[1] == "detect" else batch)(*sys.argv[2:])

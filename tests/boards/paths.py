@@ -8,7 +8,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["BUNDLES", "CACHE", "ROOT", "REFERENCE_REQUIREMENTS", "clean_environ", "last_line", "run", "wheel"]
+__all__ = [
+    "BUNDLES",
+    "CACHE",
+    "REFERENCE_REQUIREMENTS",
+    "ROOT",
+    "clean_environ",
+    "last_line",
+    "reference_requirements",
+    "run",
+    "wheel",
+]
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".boards"
@@ -48,6 +58,12 @@ def run(
         shown = " ".join(str(part) for part in command)
         raise RuntimeError(f"{shown} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done
+
+
+def reference_requirements() -> list[str]:
+    """The packages of an installation without an interpreter, without the options for pip."""
+    lines = REFERENCE_REQUIREMENTS.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith(("#", "--"))]
 
 
 def last_line(text: str) -> str:

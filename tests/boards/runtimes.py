@@ -69,7 +69,7 @@ def environment(python: str, name: str, packages: list[str], built: Path) -> Pat
     inside = folder / "bin" / "python"
     if not inside.exists():
         run([python, "-m", "venv", folder])
-    pip = [inside, "-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
+    pip: list[str | Path] = [inside, "-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
     try:
         run([*pip, "--requirement", REFERENCE_REQUIREMENTS, *packages])
         run([*pip, "--no-deps", "--force-reinstall", built])
