@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -9,7 +10,6 @@ import numpy as np
 
 from edge_lstm.backends.fixed_point import Function, exp_table, lookup_table, quantize_multiplier
 from edge_lstm.backends.program import (
-    ADD_SHIFT,
     Add,
     Concatenate,
     FullyConnected,
@@ -24,6 +24,9 @@ from edge_lstm.errors import BackendError
 from edge_lstm.model_file import Graph, GraphTensor, Operator
 
 __all__ = ["program_of"]
+
+_ADD_BITS, _MOST_ADD_SHIFT = 21, 30
+"""Bits of an ADD's greater factor, and the farthest its sum is shifted: both fit 32 bits."""
 
 _MOST_SOFTMAX = 256
 """Widest SOFTMAX: the sum of so many exponentials of `EXP_BITS` bits, doubled, fits 32 bits."""
@@ -84,6 +87,7 @@ def _operands(graph: Graph, op: Operator, count: int, refuse: _Refuse) -> list[G
 
 
 def _fully_connected(graph: Graph, op: Operator, refuse: _Refuse) -> list[Step]:
+    """Source: `PopulateConvolutionQuantizationParams` of tensorflow/lite/kernels/kernel_util.cc."""
     x, weights, out = _operands(graph, op, 2, refuse)
     rows, columns = out.shape[-1], x.shape[-1]
     if weights.data is None or weights.dtype != "int8" or weights.shape != (rows, columns):
@@ -99,7 +103,9 @@ def _fully_connected(graph: Graph, op: Operator, refuse: _Refuse) -> list[Step]:
         bias = said.data.astype(np.int32)
     if op.options.get("weights_format", 0):
         raise refuse("shuffled weights")
-    scalings = np.array([quantize_multiplier(f) for f in _factors(x, weights, out)], np.int64)
+    scalings = np.array(
+        [quantize_multiplier(x.scale * scale / out.scale) for scale in weights.scales], np.int64
+    )
     return [
         FullyConnected(
             op.inputs[0],
@@ -114,17 +120,6 @@ def _fully_connected(graph: Graph, op: Operator, refuse: _Refuse) -> list[Step]:
     ]
 
 
-def _factors(x: GraphTensor, weights: GraphTensor, out: GraphTensor) -> list[float]:
-    """Input scale * weight scale / output scale; the product of one scale in single precision.
-
-    Source: `GetQuantizedConvolutionMultipler` and, for a scale a row,
-    `PopulateConvolutionQuantizationParams` of tensorflow/lite/kernels/kernel_util.cc.
-    """
-    if len(weights.scales) == 1:
-        return [float(np.float32(x.scale) * np.float32(weights.scale)) / out.scale]
-    return [x.scale * scale / out.scale for scale in weights.scales]
-
-
 def _elementwise(graph: Graph, op: Operator, refuse: _Refuse) -> list[GraphTensor]:
     a, b, out = _operands(graph, op, 2, refuse)
     for one in (a, b):
@@ -137,9 +132,19 @@ def _elementwise(graph: Graph, op: Operator, refuse: _Refuse) -> list[GraphTenso
 
 
 def _add(graph: Graph, op: Operator, refuse: _Refuse) -> list[Step]:
-    """Source: `Prepare` of tensorflow/lite/kernels/add.cc and `PrepareGeneralSubOp` of sub.cc."""
+    """The terms' scales as whole multiples of one fine scale, 2 ** -shift of the output's.
+
+    The greater has 21 bits. Source: `xnn_init_qs8_add_minmax_scalar_params` of XNNPACK's
+    src/microparams-init.c, which divides the scales in single precision and rounds half to even.
+    """
     a, b, out = _elementwise(graph, op, refuse)
-    twice = 2 * max(a.scale, b.scale)
+    terms = [float(np.float32(one.scale) / np.float32(out.scale)) for one in (a, b)]
+    shift = min(_ADD_BITS - math.frexp(max(terms))[1], _MOST_ADD_SHIFT)
+    if shift < 1:
+        raise refuse(
+            "scales", expected=f"an output's above 2 ** {1 - _ADD_BITS} of its terms'", got=f"{out.scale}"
+        )
+    factors = [round(term * 2**shift) for term in terms]
     return [
         Add(
             op.inputs[0],
@@ -149,9 +154,9 @@ def _add(graph: Graph, op: Operator, refuse: _Refuse) -> list[Step]:
             a.zero_point,
             b.zero_point,
             out.zero_point,
-            quantize_multiplier(a.scale / twice),
-            quantize_multiplier(b.scale / twice),
-            quantize_multiplier(twice / (2**ADD_SHIFT * out.scale)),
+            quantize_multiplier(factors[0]),
+            quantize_multiplier(factors[1]),
+            quantize_multiplier(2.0**-shift),
         )
     ]
 

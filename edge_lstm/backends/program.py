@@ -31,8 +31,8 @@ __all__ = [
     "reads",
 ]
 
-ADD_SHIFT = 20
-"""Fraction bits of both terms while they are added (`left_shift` in TFLite's add.cc, for 8 bits)."""
+ADD_SHIFT = 0
+"""Bits by which an ADD's terms are shifted left before their scaling: none, their factors are whole."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,9 +72,9 @@ class Add:
         a_zero: Zero point.
         b_zero: Zero point.
         output_zero: Zero point.
-        a_scaling: To half of the greater scale of the two.
-        b_scaling: To half of the greater scale of the two.
-        output_scaling: From there, and `ADD_SHIFT`, to the output's scale.
+        a_scaling: A whole factor: to the scale that the terms are added in.
+        b_scaling: A whole factor, to the same scale.
+        output_scaling: From there to the output's scale: a power of two.
     """
 
     a: int

@@ -138,7 +138,7 @@ def _encode(facts: object) -> str:
 
 def _line(fact: dict[str, Any]) -> str:
     if not fact["available"]:
-        return f"none: {fact['backend']} is not available: {fact['reason']}"
+        return f"n/a:  {fact['backend']}: {fact['reason']}"
     off = "greatest difference 0: bit for bit"
     if fact["greatest"]:
         off = (
