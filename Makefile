@@ -8,7 +8,7 @@ ARGS =
 PYTHONS =
 
 help:
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 setup: $(VENV)/.dev ## .venv with everything for the checks and the tests
 

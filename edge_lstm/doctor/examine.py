@@ -51,7 +51,7 @@ def examine(
         temperature(root),
         power(root),
         *interpreters(),
-        *backends(bundle),
+        *backends(bundle, site.backend if site is not None else "auto"),
         *edge_tpu(root),
         *storage(root, state_dir),
         clock(root),

@@ -117,7 +117,7 @@ def _replay_command(board: Emulated, bundle: Path) -> str:
             if done.returncode:
                 raise Failure(last_line(done.stderr) or f"signal {-done.returncode}")
         with scores.open(encoding="utf-8", newline="") as file:
-            rows = {row["time"]: row for row in csv.DictReader(file)}
+            rows = {row["time"]: {**row, "status": row["state"]} for row in csv.DictReader(file)}
         said.append((rows, [json.loads(one) for one in alerts.read_text(encoding="utf-8").splitlines()]))
     (here, alerts_here), (there, alerts_there) = said
     return _agreed(agreement(here, there, alerts_here, alerts_there))
@@ -143,26 +143,36 @@ def _daemon(board: Emulated, bundles: list[Path]) -> Iterator[str]:
     yield f"doctor: {told['python']}; {told['cpu']}; {told['broker']}"
 
 
+_ALL = (_selftests, _batches, _replay, _daemon)
+
+
 def main(argv: list[str]) -> int:
     """Print what each board did; 1 when something failed."""
     parser = argparse.ArgumentParser(prog="make test-arm64", description=__doc__)
     parser.add_argument("--board", action="append", choices=list(BOARDS), help="this one only; repeatable")
+    parser.add_argument(
+        "--litert", action="append", default=[], metavar="VERSION", help="pi4 with this one, selftest alone"
+    )
     parser.add_argument("bundles", nargs="*", type=Path, help="bundles; none: one of every kind is trained")
     options = parser.parse_args(argv)
     CACHE.mkdir(exist_ok=True)
     bundles, built, failed = all_bundles(options.bundles), wheel(), 0
     _simulate()
-    for name in options.board or BOARDS:
+    boards = {name: (BOARDS[name], _ALL) for name in options.board or (() if options.litert else BOARDS)}
+    for version in options.litert:
+        pinned = BOARDS["pi4"]._replace(packages=(f"ai-edge-litert=={version}",), polars=False)
+        boards[f"pi4-litert-{version}"] = pinned, (_selftests, _batches)
+    for name, (machine, checks) in boards.items():
         began = time.monotonic()
-        print(f"{name}: {BOARDS[name].title}, {BOARDS[name].cpu}", flush=True)
+        print(f"{name}: {machine.title}, {machine.cpu}", flush=True)
         try:
-            board = Emulated(name, BOARDS[name], built)
+            board = Emulated(name, machine, built)
             print(f"  packages: {_packages(board)}", flush=True)
         except RuntimeError as error:
             print(f"  FAIL install: {error}", flush=True)
             failed += 1
             continue
-        for check in (_selftests, _batches, _replay, _daemon):
+        for check in checks:
             try:
                 for line in check(board, bundles):
                     print(f"  {line}", flush=True)

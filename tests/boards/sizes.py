@@ -12,7 +12,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
-from packaging.markers import Marker, default_environment
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -51,7 +51,7 @@ def sizes(machine: str, built: Path, *, reference: bool, litert: str = "") -> di
     run([*command, *wanted])
     if reference:
         _without_c(folder)
-    found = {}
+    found: dict[str, float] = {}
     for archive in [built, *sorted(folder.glob("*.whl"))]:
         with zipfile.ZipFile(archive) as content:
             name = canonicalize_name(archive.name.split("-")[0])
@@ -72,7 +72,11 @@ def _requirements(machine: str, *, reference: bool) -> list[str]:
     """What pip would install beside us on that machine."""
     if reference:
         return reference_requirements()
-    there = {**default_environment(), "platform_machine": machine, "python_version": "3.11", "extra": ""}
+    there: dict[str, str] = {
+        "platform_machine": machine,
+        "python_version": "3.11",
+        "extra": "",
+    }
     chosen = []
     for text in _dependencies():
         requirement = Requirement(text)

@@ -10,10 +10,12 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 from click.testing import CliRunner
 
+from edge_lstm.backends import BACKENDS
 from edge_lstm.commands.doctor import doctor
 from edge_lstm.doctor.board import memory, model, power, temperature
 from edge_lstm.doctor.clock import clock, kernel_synchronized, rtc
@@ -24,6 +26,7 @@ from edge_lstm.doctor.isolate import Died, isolated
 from edge_lstm.doctor.python import cpu, interpreter, libc, packages
 from edge_lstm.doctor.runtimes import backends
 from edge_lstm.doctor.storage import mount_of, storage
+from edge_lstm.errors import BackendError
 
 PI_4 = {
     "proc/device-tree/model": b"Raspberry Pi 4 Model B Rev 1.4\0",
@@ -405,3 +408,31 @@ def test_every_backend_replays_the_golden_vectors(tiny_bundle: Path) -> None:
     assert "ok" == by_name["litert"].status
     assert "ok" == by_name["reference"].status
     assert "µs a step" in by_name["reference"].fact
+
+
+@pytest.mark.train
+def test_what_the_daemon_would_take_must_work(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interpreter that dies is a failure, unless the configuration names another backend."""
+    monkeypatch.setitem(
+        cast("dict[str, object]", BACKENDS), "litert", lambda _bundle: os.kill(os.getpid(), signal.SIGKILL)
+    )
+
+    assert ["fail", "ok"] == [one.status for one in backends(tiny_bundle)]
+    assert ["warn", "ok"] == [one.status for one in backends(tiny_bundle, "reference")]
+
+
+@pytest.mark.train
+def test_a_backend_that_is_not_there_is_none_of_the_faults(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an interpreter the reference kernel is what the daemon takes."""
+
+    def absent(_bundle: object) -> object:
+        raise BackendError("no TFLite interpreter on this board", do="pip install ai-edge-litert")
+
+    monkeypatch.setitem(cast("dict[str, object]", BACKENDS), "litert", absent)
+    litert, reference = backends(tiny_bundle)
+
+    assert ("info", "pip install ai-edge-litert") == (litert.status, litert.fix)
+    assert reference.fact.endswith("(what the daemon takes)")
+    assert "fail" == backends(tiny_bundle, "litert")[0].status
