@@ -13,7 +13,7 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from tests.boards.broker import both_daemons
 from tests.boards.bundles import all_bundles
 from tests.boards.compare import Agreement, agreement
 from tests.boards.emulate import Emulated
-from tests.boards.machines import BOARDS
+from tests.boards.machines import BOARDS, Board
 from tests.boards.paths import CACHE, ROOT, last_line, run, wheel
 from tests.boards.runtimes import verdict
 
@@ -63,7 +63,8 @@ def _batches(board: Emulated, bundles: list[Path]) -> Iterator[str]:
         if there.returncode:
             raise Failure(f"{name}: {last_line(there.stderr) or f'signal {-there.returncode}'}")
         here = run([sys.executable, *line], environ={"PYTHONPATH": str(ROOT)}).stdout.strip()
-        yield f"{name}: {'same states' if here == there.stdout.strip() else 'other states'} as here"
+        same = here == there.stdout.strip()
+        yield f"{name}, 64 streams at once: {'the states of' if same else 'other states than'} this machine"
 
 
 def _replay(board: Emulated, bundles: list[Path]) -> Iterator[str]:
@@ -143,7 +144,8 @@ def _daemon(board: Emulated, bundles: list[Path]) -> Iterator[str]:
     yield f"doctor: {told['python']}; {told['cpu']}; {told['broker']}"
 
 
-_ALL = (_selftests, _batches, _replay, _daemon)
+_Check = Callable[[Emulated, list[Path]], Iterator[str]]
+_ALL: tuple[_Check, ...] = (_selftests, _batches, _replay, _daemon)
 
 
 def main(argv: list[str]) -> int:
@@ -151,14 +153,20 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make test-arm64", description=__doc__)
     parser.add_argument("--board", action="append", choices=list(BOARDS), help="this one only; repeatable")
     parser.add_argument(
-        "--litert", action="append", default=[], metavar="VERSION", help="pi4 with this one, selftest alone"
+        "--litert",
+        action="append",
+        default=[],
+        metavar="VERSION",
+        help="pi4 with this one, golden vectors alone",
     )
     parser.add_argument("bundles", nargs="*", type=Path, help="bundles; none: one of every kind is trained")
     options = parser.parse_args(argv)
     CACHE.mkdir(exist_ok=True)
     bundles, built, failed = all_bundles(options.bundles), wheel(), 0
     _simulate()
-    boards = {name: (BOARDS[name], _ALL) for name in options.board or (() if options.litert else BOARDS)}
+    boards: dict[str, tuple[Board, tuple[_Check, ...]]] = {
+        name: (BOARDS[name], _ALL) for name in options.board or (() if options.litert else BOARDS)
+    }
     for version in options.litert:
         pinned = BOARDS["pi4"]._replace(packages=(f"ai-edge-litert=={version}",), polars=False)
         boards[f"pi4-litert-{version}"] = pinned, (_selftests, _batches)
