@@ -83,12 +83,12 @@ class FakeBackend:
     name = "fake"
 
     def step(self, frame: TensorArray, state: Sequence[TensorArray]) -> Mapping[str, TensorArray]:
-        """Advance one stream by one frame; see `edge_lstm.core.backend.Backend.step`."""
+        """Advance one stream or a batch; see `edge_lstm.core.backend.Backend.step`."""
         hidden, cell = state
-        drive = int(frame.astype(np.int64).sum())
+        drive = frame.astype(np.int64).sum(axis=-1, keepdims=True)
         hidden[:] = (hidden.astype(np.int64) * 3 // 4 + drive // 4).clip(-128, 127).astype(np.int8)
-        cell[:] = ((cell.astype(np.int64) * 5 + hidden + np.arange(len(cell)) + 128) % 256 - 128).astype(
-            np.int8
-        )
-        said = np.full(len(frame), hidden[0], np.int8)
-        return {"reconstruction": said, "forecast": (cell[:1].repeat(len(frame)) // 16).astype(np.int8)}
+        counted = cell.astype(np.int64) * 5 + hidden + np.arange(cell.shape[-1])
+        cell[:] = ((counted + 128) % 256 - 128).astype(np.int8)
+        width = frame.shape[-1]
+        said = np.repeat(hidden[..., :1], width, axis=-1)
+        return {"reconstruction": said, "forecast": (cell[..., :1] // 16).repeat(width, axis=-1)}

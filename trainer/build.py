@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,12 +11,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from edge_lstm.backends.litert import LiteRtBackend
-from edge_lstm.bundle import MODEL, Bundle
-from edge_lstm.contracts.manifest import (
-    Manifest,
-    Member,
-)
+from edge_lstm.contracts.manifest import MEMBER, Manifest, Member
+from edge_lstm.core.when import scored_channels
 from trainer.calibrate import (
     Tail,
     calibrate_heads,
@@ -28,18 +23,23 @@ from trainer.candidates import Field
 from trainer.convert import Converted
 from trainer.data import History
 from trainer.draft import draft, heads_of, select
+from trainer.fidelity import Fidelity
+from trainer.fidelity import measure as measure_fidelity
 from trainer.fit import Fitted
+from trainer.gate import failures, refuse
 from trainer.held_contest import chosen, costs_of, hold_contest
 from trainer.labelled import LabelledStretch
-from trainer.learn import convert_both, fit_linear, train
-from trainer.metrics import agreement, channel_errors
+from trainer.learn import convert_both, fit_linear, train, tune_for_int8
+from trainer.material import labelled_of, material_of
+from trainer.metrics import channel_errors
+from trainer.networks import backend_of
 from trainer.prepare import Prepared, prepare
 from trainer.progress import Watcher
 from trainer.settings import TrainSettings
 from trainer.split import Part
 from trainer.trace import TRACE_ROWS, Trace, trace
 
-__all__ = ["Built", "Whole", "backend_of", "build", "build_whole", "deliver", "wake_tensorflow"]
+__all__ = ["Built", "Whole", "build", "build_whole", "deliver", "wake_tensorflow"]
 
 Floats = NDArray[np.float64]
 
@@ -74,11 +74,11 @@ class Built:
     manifest: Manifest
     fitted: Fitted
     traces: list[Trace]
-    float_traces: list[Trace]
     tail: Tail
     converted: Converted
     float_converted: Converted
     weights: Mapping[str, Floats]
+    fidelity: Fidelity | None
     metrics: dict[str, Any] = field(default_factory=dict)
 
     def note(self, **facts: Any) -> None:
@@ -119,21 +119,65 @@ def build(
     Raises:
         HistoryError: The history does not suffice.
         ConversionError: The model did not become whole int8.
+        FidelityError: It does not give the verdicts of the float model.
     """
     whole = build_whole(history, settings, name=name, watcher=watcher)
+    built = _finish(whole, settings, history.channels, watcher, labelled)
+    found = _failures(built, settings)
+    tuned = bool(found) and settings.int8.tuning_updates > 0
+    if tuned:
+        watcher.stage("quantization-aware training")
+        watcher.say(f"int8 does not follow float closely enough yet: {'; '.join(found)}")
+        whole = _tuned(whole, settings, history, name, watcher)
+        built = _finish(whole, settings, history.channels, watcher, labelled)
+        built.note(int8_tuning={"updates": settings.int8.tuning_updates, "because": found})
+        found = _failures(built, settings)
+    refuse(found, tuned=tuned)
+    return built
+
+
+def _failures(built: Built, settings: TrainSettings) -> list[str]:
+    return failures(built.fidelity.figures, settings.int8) if built.fidelity else []
+
+
+def _finish(
+    whole: Whole,
+    settings: TrainSettings,
+    channels: Sequence[str],
+    watcher: Watcher,
+    labelled: Sequence[LabelledStretch],
+) -> Built:
+    """Contest, threshold, and the comparison of int8 with float."""
     watcher.stage("contest on injected faults")
     field = Field(whole.manifest, whole.converted.content, whole.weights)
     costs = costs_of(whole.manifest, whole.fitted.model, whole.weights)
     contest = hold_contest(field, costs, whole.prepared, settings, labelled=labelled)
     manifest, traces, tail = deliver(whole, chosen(contest, settings), settings)
-    plain, float_traces = whole.float_converted, traces
+    fidelity = None
     if manifest.input:
         watcher.stage("compare int8 with float")
-        float_manifest = _with(manifest, inputs=plain.inputs, outputs=plain.outputs)
-        float_traces = run(float_manifest, plain, whole.weights, whole.prepared.parts, watcher)
-    built = Built(manifest, whole.fitted, traces, float_traces, tail, whole.converted, plain, whole.weights)
-    built.metrics = {**measure(built, history.channels), "contest": contest.to_dict()}
-    built.manifest = _with(manifest, metrics=built.metrics)
+        scored, steps = scored_channels(manifest.channels), settings.int8.steps
+        fidelity = measure_fidelity(
+            manifest,
+            whole.converted,
+            whole.float_converted,
+            whole.weights,
+            material_of(whole.prepared, scored, rows=steps // 3, seed=settings.seed),
+            steps=steps,
+            labelled=labelled_of(whole.prepared, labelled),
+        )
+        manifest = _with(manifest, fidelity=fidelity.figures)
+    built = Built(
+        manifest,
+        whole.fitted,
+        traces,
+        tail,
+        whole.converted,
+        whole.float_converted,
+        whole.weights,
+        fidelity,
+    )
+    built.measured(**measure(built, channels), contest=contest.to_dict())
     return built
 
 
@@ -148,6 +192,27 @@ def build_whole(history: History, settings: TrainSettings, *, name: str, watcher
     prepared = prepare(history, settings)
     watcher.stage("train")
     fitted = train(prepared, settings, history.channels, watcher)
+    return _converted(history, settings, prepared, fitted, name=name, watcher=watcher)
+
+
+def _tuned(whole: Whole, settings: TrainSettings, history: History, name: str, watcher: Watcher) -> Whole:
+    """The same with a network that was trained further, for int8."""
+    heads = whole.manifest.scoring.heads
+    spread = {head.output: np.array(head.std) for head in heads if MEMBER[head.kind] == "lstm"}
+    tune_for_int8(whole.fitted.model, whole.prepared, settings, history.channels, spread, watcher)
+    return _converted(history, settings, whole.prepared, whole.fitted, name=name, watcher=watcher)
+
+
+def _converted(
+    history: History,
+    settings: TrainSettings,
+    prepared: Prepared,
+    fitted: Fitted,
+    *,
+    name: str,
+    watcher: Watcher,
+) -> Whole:
+    """The trained network in both forms, the linear members, and the heads calibrated on int8."""
     watcher.stage("convert to int8")
     converted, plain = convert_both(fitted.model, prepared)
     weights = fit_linear(prepared, settings)
@@ -188,19 +253,10 @@ def run(
     return trace(manifest, backend_of(manifest, converted), weights, parts, most=TRACE_ROWS, progress=count)
 
 
-def backend_of(manifest: Manifest, converted: Converted) -> LiteRtBackend:
-    """What runs a network that is not in a bundle yet."""
-    return LiteRtBackend(Bundle(Path("memory"), "", manifest, {MODEL: converted.content}))
-
-
 def measure(built: Built, channels: Sequence[str]) -> dict[str, Any]:
     """Figures that go into manifest, card and report."""
-    warm_up = built.manifest.grid.warm_up
-    int8 = normal_scores(built.manifest.scoring, built.traces, warm_up=warm_up)
-    real = normal_scores(built.manifest.scoring, built.float_traces, warm_up=warm_up)
     return {
         "errors": channel_errors(built.manifest, built.traces, channels),
-        **agreement(np.concatenate(int8), np.concatenate(real)),
         "model_bytes": len(built.converted.content),
         "parameters": sum(w.size for w in built.fitted.model.weights()),
         "updates": built.fitted.best.update,

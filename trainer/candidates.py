@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from edge_lstm.backends.litert import LiteRtBackend
 from edge_lstm.bundle import MODEL, Bundle
 from edge_lstm.contracts.manifest import MEMBER, Channel, Manifest, Member
-from edge_lstm.core.linear import LinearMembers
-from edge_lstm.core.quantize import dequantize, quantize, zero
+from edge_lstm.core.quantize import zero
 from edge_lstm.core.scoring import Scorer
-from edge_lstm.core.stepper import state_tensors
+from edge_lstm.core.stepper import Stepper, state_tensors
 from edge_lstm.core.streams import StreamTable
 from edge_lstm.core.when import scored_channels
 from trainer.contest import Candidate
@@ -38,8 +37,8 @@ class Field:
 
     def __init__(self, manifest: Manifest, model: bytes, weights: Mapping[str, Floats]) -> None:
         self._manifest = manifest
-        self._bundle = Bundle(Path("memory"), "", manifest, {MODEL: model})
-        self._linear = LinearMembers(manifest.scoring.heads, weights)
+        backend = LiteRtBackend(Bundle(Path("memory"), "", manifest, {MODEL: model}))
+        self._stepper = Stepper(manifest, backend, weights)
         self._scorer = Scorer(manifest.scoring, scored_channels(manifest.channels))
         self._scale = np.array([head.scale for head in manifest.scoring.heads])
         self._members = np.array([MEMBER[head.kind] for head in manifest.scoring.heads])
@@ -78,10 +77,7 @@ class Field:
 
     def _run(self, z: Floats) -> Floats:
         manifest, scorer, heads = self._manifest, self._scorer, self._manifest.scoring.heads
-        runs, rows, channels = z.shape
-        backend = LiteRtBackend(self._bundle, batch=runs)
-        frame = next(t for t in manifest.inputs if t.name == manifest.input)
-        outputs = {t.name: t for t in manifest.outputs}
+        runs, rows, _ = z.shape
         states = [np.full((runs, a.shape[-1]), zero(a), a.dtype) for a, _ in state_tensors(manifest)]
         fresh = StreamTable(manifest)
         bias, smoothed, previous, memory = (
@@ -90,12 +86,7 @@ class Field:
         )
         out = np.empty((runs, rows, len(heads)))
         for t in range(rows):
-            said = np.zeros((runs, len(heads), channels))
-            answers = backend.step(quantize(z[:, t], frame), states)
-            for i, head in enumerate(heads):
-                if head.output in outputs:
-                    said[:, i] = dequantize(answers[head.output], outputs[head.output])
-            self._linear.expect(z[:, t], memory, said)
+            said = self._stepper.step_batch(z[:, t], states, memory)
             expected = scorer.expectation(said, z[:, t, None], previous)
             skip = np.broadcast_to(scorer.silent(first=t == 0), said.shape)
             scorer.update(bias, smoothed, z[:, t, None] - expected, skip=skip)

@@ -13,6 +13,7 @@ from edge_lstm.contracts.manifest import MEMBER, Manifest
 from trainer.build import Built
 from trainer.calibrate import MONTH_S, PROOF, counted_rows, normal_scores
 from trainer.contest_words import contest_lines, contest_page, contest_table
+from trainer.fidelity_text import fidelity_lines, parity
 from trainer.folds_text import folds_lead, folds_lines, folds_table
 from trainer.profile import Profile
 from trainer.report import (
@@ -22,7 +23,6 @@ from trainer.report import (
     Folds,
     HeldOut,
     LossCurve,
-    Parity,
     RateCurve,
     TrainingReport,
     render_training,
@@ -91,8 +91,7 @@ Assets: {_plain(", ".join(manifest.assets)) or "not told apart"}.
 
 ## Figures
 {metrics["parameters"]} parameters, {metrics["model_bytes"]} bytes of int8 model.
-int8 against float scores: correlation {metrics["int8_float_correlation"]:.4f},
-rank correlation {metrics["int8_float_rank_correlation"]:.4f}.
+{chr(10).join(fidelity_lines(manifest))}
 Threshold {threshold.level:.4g}; highest score on the history {metrics["highest_normal_score"]:.4g};
 expected false alarms a month {_count(threshold.expected_per_month)} (budget {threshold.budget_per_month:g}).
 
@@ -162,10 +161,7 @@ def summary(manifest: Manifest) -> list[str]:
     lines = [f"{kind} error of the int8 model, channel units:"]
     lines += ["  " + "  ".join(f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True)) for row in table]
     metrics, threshold = manifest.metrics, manifest.threshold
-    lines.append(
-        f"int8 against float: score correlation {metrics['int8_float_correlation']:.4f}, "
-        f"rank correlation {metrics['int8_float_rank_correlation']:.4f}"
-    )
+    lines += fidelity_lines(manifest)
     lines.append(
         f"threshold {threshold.level:.4g} for a budget of {threshold.budget_per_month:g} false alarms "
         f"a month (expected {_count(threshold.expected_per_month)})"
@@ -202,7 +198,6 @@ def report(built: Built, profile: Profile) -> str:
     manifest = built.manifest
     warm_up = manifest.grid.warm_up
     int8 = normal_scores(manifest.scoring, built.traces, warm_up=warm_up)
-    real = normal_scores(manifest.scoring, built.float_traces, warm_up=warm_up)
     pooled, curve = np.concatenate(int8), built.fitted.curve
     usual = [one for one in built.traces if not one.part.odd]
     times = [one.part.time_ns[one.start :][counted_rows(one, warm_up)] for one in usual]
@@ -227,14 +222,7 @@ def report(built: Built, profile: Profile) -> str:
                 threshold=manifest.threshold.level,
                 starts=starts.tolist(),
             ),
-            parity=Parity(
-                figures={
-                    "correlation": manifest.metrics["int8_float_correlation"],
-                    "rank correlation": manifest.metrics["int8_float_rank_correlation"],
-                },
-                float_score=np.concatenate(real),
-                int8_score=pooled,
-            ),
+            parity=None if built.fidelity is None else parity(built.fidelity),
             calibration=_calibration(built, pooled),
             limits=[*doubts(manifest), *limits(manifest)],
             contest=contest_page(manifest.metrics["contest"]),

@@ -13,9 +13,21 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer.model import Autoencoder, Said, Shape, States
+from trainer.rounding import EXACT, Rounding
 from trainer.windows import Chunk, Tracks, lay_tracks
 
-__all__ = ["Epoch", "FitSettings", "Fitted", "fit", "forward", "make_deterministic", "unroll"]
+__all__ = [
+    "Batch",
+    "Epoch",
+    "FitSettings",
+    "Fitted",
+    "fit",
+    "forward",
+    "make_deterministic",
+    "mean_square",
+    "tensors",
+    "unroll",
+]
 
 Floats = NDArray[np.float32]
 Batch = dict[str, tf.Tensor]
@@ -147,12 +159,13 @@ def _one_pass(
     losses = []
     for i, chunk in enumerate(tracks):
         seed = tf.constant([settings.seed, done + i], tf.int32)
-        loss, states = update(_tensors(chunk), states, seed)
+        loss, states = update(tensors(chunk), states, seed)
         losses.append(float(loss))
     return losses
 
 
-def _tensors(chunk: Chunk) -> Batch:
+def tensors(chunk: Chunk) -> Batch:
+    """A chunk as the training graphs take it."""
     return {name: tf.convert_to_tensor(part) for name, part in asdict(chunk).items()}
 
 
@@ -169,10 +182,10 @@ def _update_function(
             drop = tf.cast(draw >= rate, tf.float32) / (1 - rate)
         with tf.GradientTape() as tape:
             said, states, excess = unroll(model, batch["x"], batch["keep"], states, drop=drop)
-            loss = tf.add_n([_mean_square(batch, said, head) for head in model.shape.heads])
+            loss = tf.add_n([mean_square(batch, said, head) for head in model.shape.heads])
             total = loss + settings.cell_penalty * excess
             if model.shape.lags:
-                total += settings.recall * _mean_square(batch, said, "lags")
+                total += settings.recall * mean_square(batch, said, "lags")
         gradients = tape.gradient(total, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         return loss, states
@@ -181,7 +194,13 @@ def _update_function(
 
 
 def unroll(
-    model: Autoencoder, x: tf.Tensor, keep: tf.Tensor, states: States, *, drop: tf.Tensor | None = None
+    model: Autoencoder,
+    x: tf.Tensor,
+    keep: tf.Tensor,
+    states: States,
+    *,
+    drop: tf.Tensor | None = None,
+    q: Rounding = EXACT,
 ) -> tuple[Said, States, tf.Tensor]:
     """The graph that is trained: a chunk of every track, the heads at once for all steps.
 
@@ -191,6 +210,7 @@ def unroll(
         keep: 0 where the state starts anew, else 1; (tracks, steps).
         states: Every state before the chunk.
         drop: Dropout mask for what the heads see, (tracks, units).
+        q: What happens where int8 would round.
 
     Returns:
         What the heads say, with the recalled lags, (tracks, steps, width); the states after
@@ -199,11 +219,11 @@ def unroll(
     tops, excess = [], [tf.constant(0.0)]
     for t in range(x.shape[1]):
         states = [state * keep[:, t, None] for state in states]
-        top, states = model.advance(x[:, t], states)
+        top, states = model.advance(x[:, t], states, q)
         tops.append(top)
         excess += [tf.reduce_mean(tf.square(tf.nn.relu(tf.abs(cell) - 2))) for cell in model.cells_of(states)]
     seen = tf.stack(tops, 1) if drop is None else tf.stack(tops, 1) * drop[:, None]
-    said = model.say(_rows(x), _rows(seen), recall=True)
+    said = model.say(_rows(x), _rows(seen), recall=True, q=q)
     shaped = {name: tf.reshape(value, (*x.shape[:2], -1)) for name, value in said.items()}
     return shaped, states, tf.add_n(excess) / max(1, len(excess) - 1)
 
@@ -212,7 +232,7 @@ def _rows(x: tf.Tensor) -> tf.Tensor:
     return tf.reshape(x, (-1, x.shape[-1]))
 
 
-def _mean_square(batch: Batch, said: Said, name: str) -> tf.Tensor:
+def mean_square(batch: Batch, said: Said, name: str) -> tf.Tensor:
     """Of one output's error, over the values that are known."""
     wanted, known = {
         "reconstruction": (batch["x"], batch["seen"]),

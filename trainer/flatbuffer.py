@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flatbuffers
@@ -12,7 +12,7 @@ from edge_lstm.contracts.manifest import State, Tensor
 from edge_lstm.errors import OperatorError
 from trainer.ranges import set_ranges
 
-__all__ = ["ConversionError", "describe", "finish", "operators", "refuse_float"]
+__all__ = ["ConversionError", "describe", "edited", "finish", "operators", "refuse_float"]
 
 _IDENTIFIER = b"TFL3"
 _DTYPES = {schema.TensorType.INT8: "int8", schema.TensorType.FLOAT32: "float32"}
@@ -51,9 +51,20 @@ def finish(content: bytes, frame: str, states: Sequence[State], *, whole_int8: b
         set_ranges(model, operators_of(model), named, frame, states)
         _share_scales(model, [(named[state.input], named[state.output]) for state in states])
     model.description = b"edge-lstm"
-    builder = flatbuffers.Builder(len(content))
+    return _packed(model)
+
+
+def _packed(model: Any) -> bytes:
+    builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), _IDENTIFIER)
     return bytes(builder.Output())
+
+
+def edited(content: bytes, edit: Callable[[dict[str, Any]], None]) -> bytes:
+    """A model file with its tensors changed by hand; ``edit`` gets them by name."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+    edit({tensor.name.decode(): tensor for tensor in model.subgraphs[0].tensors})
+    return _packed(model)
 
 
 def refuse_float(model: Any) -> None:

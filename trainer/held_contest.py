@@ -24,11 +24,11 @@ from trainer.calibrate import (
 from trainer.candidates import Field, candidates
 from trainer.contest import Contest, run_contest
 from trainer.labelled import LabelledStretch, labelled_contest
+from trainer.material import held_out_stretches
 from trainer.model import Autoencoder
 from trainer.normal_runs import cut_runs
 from trainer.prepare import Prepared
 from trainer.settings import TrainSettings
-from trainer.split import Part
 
 __all__ = ["CONTEST_LEAD", "chosen", "costs_of", "hold_contest", "together"]
 
@@ -66,13 +66,7 @@ def hold_contest(
         shipped: The members that would be shipped; by default those of the settings.
         labelled: Stretches with known anomalies: figures on them stand beside the verdict.
     """
-    default, named = normalizers(prepared.scaling, prepared.assets, clip=math.inf)
-    usual = [part for part in prepared.parts if not part.odd and len(part.values) > part.validation]
-    stretches = [
-        named.get(part.asset, default).forward(rows)
-        for part in usual
-        for rows in _unpaused(part, max(0, part.validation - CONTEST_LEAD))
-    ]
+    stretches = held_out_stretches(prepared, lead=CONTEST_LEAD)
     normal = cut_runs(stretches, lead=CONTEST_LEAD, horizon=CONTEST_HORIZON, most=CONTEST_RUNS)
     scored = np.flatnonzero(scored_channels(field.channels)).astype(np.int64)
     wanted = settings.alarm.budget_per_month / (MONTH_S / field.period_s)
@@ -84,14 +78,10 @@ def hold_contest(
         reference="lstm" if "lstm" in costs else next(iter(costs)),
         seed=settings.seed,
     )
-    return labelled_contest(contest, taking_part, labelled, default, named) if labelled else contest
-
-
-def _unpaused(part: Part, first: int) -> list[Floats]:
-    """The unbroken stretches of rows that are scored, from a row on; an empty one where there is none."""
-    paused = part.paused[first:]
-    pieces = np.split(np.arange(len(paused)), np.flatnonzero(np.diff(paused)) + 1)
-    return [part.values[first:][rows] for rows in pieces if not paused[rows[0]]] or [part.values[:0]]
+    if not labelled:
+        return contest
+    default, named = normalizers(prepared.scaling, prepared.assets, clip=math.inf)
+    return labelled_contest(contest, taking_part, labelled, default, named)
 
 
 def together(settings: TrainSettings) -> Sequence[Member]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,20 @@ from trainer.model import HEADS, Autoencoder, Shape
 from trainer.normal_runs import cut_runs
 from trainer.prepare import Prepared, channels_of, normalized
 from trainer.progress import Watcher
+from trainer.qat import tune
 from trainer.scale import CLIP
 from trainer.settings import ModelSettings, TrainSettings
 from trainer.trace import TRACE_ROWS
 
-__all__ = ["LEAD_ROWS", "REPRESENTATIVE_ROWS", "convert_both", "fit_linear", "shape_of", "train"]
+__all__ = [
+    "LEAD_ROWS",
+    "REPRESENTATIVE_ROWS",
+    "convert_both",
+    "fit_linear",
+    "shape_of",
+    "train",
+    "tune_for_int8",
+]
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -36,20 +45,17 @@ LEAD_ROWS = 200
 
 def train(prepared: Prepared, settings: TrainSettings, names: Sequence[str], watcher: Watcher) -> Fitted:
     """Train on the learned rows; stop by the validation rows. ``names`` are the channels'."""
-    model, z = settings.model, normalized(prepared)
-    scored = scored_channels(channels_of(settings, names))
-    learned, later = [], []
-    for part, x in zip(prepared.parts, z, strict=True):
-        seen = (part.seen & scored).astype(np.float32)  # a context channel is seen and not predicted
-        learned.append((x[: part.train], seen[: part.train]))
+    model, later = settings.model, []
+    marked = _marked(prepared, settings, names)
+    for part, (x, seen) in zip(prepared.parts, marked, strict=True):
         if part.validation > part.train:
             first = max(0, part.train - LEAD_ROWS)
             later.append((x[first : part.validation], seen[first : part.validation], part.train - first))
-    shape = shape_of(model, z[0].shape[1])
+    shape = shape_of(model, len(names))
     facts = ("updates", "steps", "learning_rate", "clip_norm", "dropout", "patience")
     fit_settings = FitSettings(seed=settings.seed, **{name: getattr(model, name) for name in facts})
     fitted = fit(
-        learned,
+        _learned(prepared, marked),
         later,
         shape,
         fit_settings,
@@ -57,9 +63,41 @@ def train(prepared: Prepared, settings: TrainSettings, names: Sequence[str], wat
             e.update / e.updates, f"loss {e.train_loss:.4f}, later history {e.validation_loss:.4f}"
         ),
     )
-    moved = np.any([np.ptp(x, axis=0) > 0 for x in z], axis=0)
-    fitted.model.silence(np.flatnonzero(~moved).tolist())
+    _silence(fitted.model, marked)
     return fitted
+
+
+def tune_for_int8(
+    model: Autoencoder,
+    prepared: Prepared,
+    settings: TrainSettings,
+    names: Sequence[str],
+    spread: Mapping[str, Floats],
+    watcher: Watcher,
+) -> None:
+    """Train further on the learned rows, in place, until int8 follows closely; see `trainer.qat`."""
+    marked = _marked(prepared, settings, names)
+    updates = settings.int8.tuning_updates
+    tune(model, _learned(prepared, marked), spread, updates=updates, progress=watcher.advance)
+    _silence(model, marked)
+
+
+def _marked(
+    prepared: Prepared, settings: TrainSettings, names: Sequence[str]
+) -> list[tuple[Singles, Singles]]:
+    """Model units and marks of every part, each (rows, channels): 1 where a value is to be predicted."""
+    scored = scored_channels(channels_of(settings, names))  # a context channel is seen and not predicted
+    z = normalized(prepared)
+    return [(x, (part.seen & scored).astype(np.float32)) for part, x in zip(prepared.parts, z, strict=True)]
+
+
+def _learned(prepared: Prepared, marked: Sequence[tuple[Singles, Singles]]) -> list[tuple[Singles, Singles]]:
+    return [(x[: p.train], seen[: p.train]) for p, (x, seen) in zip(prepared.parts, marked, strict=True)]
+
+
+def _silence(model: Autoencoder, marked: Sequence[tuple[Singles, Singles]]) -> None:
+    moved = np.any([np.ptp(x, axis=0) > 0 for x, _ in marked], axis=0)
+    model.silence(np.flatnonzero(~moved).tolist())
 
 
 def shape_of(model: ModelSettings, channels: int) -> Shape:

@@ -1,4 +1,4 @@
-"""Figures of a trained model: errors a channel, and how well int8 agrees with float."""
+"""Figures of a trained model: errors a channel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge_lstm.core.scoring import Scorer
 from edge_lstm.core.when import scored_channels
 from trainer.trace import Trace
 
-__all__ = ["agreement", "channel_errors", "pooled_errors"]
+__all__ = ["channel_errors", "pooled_errors"]
 
 Floats = NDArray[np.float64]
 
@@ -75,21 +75,3 @@ def _error(actual: Floats, rebuilt: Floats) -> dict[str, float | None]:
         figures = {"mse": mse, "rmse": float(np.sqrt(mse)), "mae": float(np.mean(np.abs(residual)))}
         figures["r2"] = 1 - mse / variance if variance > 0 else np.nan
     return {name: value if np.isfinite(value) else None for name, value in figures.items()}
-
-
-def agreement(int8: Floats, real: Floats) -> dict[str, float]:
-    """Linear and rank correlation of int8 and float scores of the same rows, (rows,)."""
-    return {
-        "int8_float_correlation": _correlation(int8, real),
-        "int8_float_rank_correlation": _correlation(_ranks(int8), _ranks(real)),
-    }
-
-
-def _ranks(values: Floats) -> Floats:
-    return np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(float)
-
-
-def _correlation(a: Floats, b: Floats) -> float:
-    if a.std() == 0 or b.std() == 0:
-        return 1.0 if np.array_equal(a, b) else 0.0
-    return float(np.corrcoef(a, b)[0, 1])

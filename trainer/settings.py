@@ -12,6 +12,7 @@ __all__ = [
     "AlarmSettings",
     "ChannelSettings",
     "HistorySettings",
+    "Int8Settings",
     "ModelSettings",
     "PcaSettings",
     "ScoreSettings",
@@ -151,6 +152,29 @@ class ScoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     var_alpha: float = 0.1
 
 
+class Int8Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is asked of the int8 model: how near it must stay to the float model.
+
+    Attributes:
+        steps: Least steps for which both models are replayed and compared.
+        least_rank_correlation: Least rank correlation of the two scores.
+        most_changed_verdicts: Largest share of readings at which only one of them has an episode open.
+        most_vus_pr_lost: Most VUS-PR that int8 may lose, on injected faults and on labels.
+        most_saturated: Largest share of a state that stands at the end of its range where float goes on.
+        most_error_growth: How many times larger the error may be at the end than at the start.
+        tuning_updates: Weight updates of quantization-aware training when a limit is missed at
+            first; 0 is none.
+    """
+
+    steps: int = 20_000
+    least_rank_correlation: float = 0.995
+    most_changed_verdicts: float = 0.001
+    most_vus_pr_lost: float = 0.01
+    most_saturated: float = 0.01
+    most_error_growth: float = 1.05
+    tuning_updates: int = 300
+
+
 class AlarmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the user says of alarms.
 
@@ -194,6 +218,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         var: The vector autoregression.
         pca: The principal components.
         score: Smoothing of the score.
+        int8: What is asked of the int8 model.
         alarm: What the user says of alarms.
     """
 
@@ -210,4 +235,5 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     var: VarSettings = VarSettings()
     pca: PcaSettings = PcaSettings()
     score: ScoreSettings = ScoreSettings()
+    int8: Int8Settings = Int8Settings()
     alarm: AlarmSettings = AlarmSettings()

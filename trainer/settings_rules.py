@@ -24,7 +24,7 @@ def check_settings(settings: TrainSettings, config: Path | None) -> None:
     Raises:
         ConfigError: The first that is wrong.
     """
-    model, alarm, var = settings.model, settings.alarm, settings.var
+    model, alarm, var, int8 = settings.model, settings.alarm, settings.var, settings.int8
     for where, value, low, high in (
         ("seed", settings.seed, 0, 2**32 - 1),
         ("held_out", settings.held_out, 0.05, 0.5),
@@ -46,6 +46,13 @@ def check_settings(settings: TrainSettings, config: Path | None) -> None:
         ("alarm.refractory", alarm.refractory, 0, 1e6),
         ("alarm.warm_up", alarm.warm_up, 0, 1e6),
         ("alarm.hold_frames", alarm.hold_frames, 0, 1e6),
+        ("int8.steps", int8.steps, 1000, 1e6),
+        ("int8.least_rank_correlation", int8.least_rank_correlation, -1.0, 1.0),
+        ("int8.most_changed_verdicts", int8.most_changed_verdicts, 0.0, 1.0),
+        ("int8.most_vus_pr_lost", int8.most_vus_pr_lost, 0.0, 1.0),
+        ("int8.most_saturated", int8.most_saturated, 0.0, 1.0),
+        ("int8.most_error_growth", int8.most_error_growth, 1.0, 1e6),
+        ("int8.tuning_updates", int8.tuning_updates, 0, 1e6),
         ("var.ridge", var.ridge, 1e-6, 1e6),
         *(("var.lags", lag, 1, 1000) for lag in var.lags),
         *(("var.memory", alpha, 1e-4, 1.0) for alpha in var.memory),

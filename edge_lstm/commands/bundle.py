@@ -42,7 +42,7 @@ def inspect(bundle: Path, as_json: bool) -> None:
 
 def _facts(bundle: Bundle) -> list[str]:
     manifest = bundle.manifest
-    grid, threshold, metrics = manifest.grid, manifest.threshold, manifest.metrics
+    grid, threshold = manifest.grid, manifest.threshold
     units = [
         f"{c.name}{f' [{c.unit}]' if c.unit else ''}{' (context)' if c.role == 'context' else ''}"
         for c in manifest.channels
@@ -68,8 +68,8 @@ def _facts(bundle: Bundle) -> list[str]:
     lines += [
         f"{name:<11} {value}" for name, value in manifest.training.items() if isinstance(value, str | int)
     ]
-    if "int8_float_correlation" in metrics:
-        lines.append(f"int8/float  score correlation {metrics['int8_float_correlation']:.4f}")
+    if "rank_correlation" in manifest.fidelity:
+        lines.append(f"int8/float  rank correlation of scores {manifest.fidelity['rank_correlation']:.4f}")
     lines += [f"member      {name}, {entry.length} bytes" for name, entry in manifest.files.items()]
     return lines
 

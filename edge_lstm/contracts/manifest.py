@@ -223,6 +223,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             quantization steps.
         training: What it was trained on and how.
         metrics: How good it was.
+        fidelity: How near the int8 network stays to the float one; empty without a network.
         score_when: Rule that says which frames are scored (`edge_lstm.rule`); empty is always.
     """
 
@@ -245,4 +246,5 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     golden_tolerance: int
     training: dict[str, Any]
     metrics: dict[str, Any]
+    fidelity: dict[str, Any] = {}
     score_when: str = ""

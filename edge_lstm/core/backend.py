@@ -22,15 +22,20 @@ class Backend(Protocol):
         ...
 
     def step(self, frame: TensorArray, state: Sequence[TensorArray]) -> Mapping[str, TensorArray]:
-        """Advance one stream by one frame.
+        """Advance one stream by one frame, or a batch of streams by one frame each.
+
+        An int8 model gives a stream the same integers in every batch, whatever its size,
+        as alone. When the model cannot be run, the state is as it was before.
 
         Args:
-            frame: The quantized frame, (channels,).
+            frame: The quantized frame, (channels,), or one a stream, (streams, channels);
+                any number of streams. In the dtype of the model's input.
             state: Hidden and cell of every layer, in the order of
-                `edge_lstm.core.stepper.state_tensors`, each (units,); replaced in place
-                by the next state.
+                `edge_lstm.core.stepper.state_tensors`, each (units,) or (streams, units), in
+                the dtype of its tensor; replaced in place by the next state.
 
         Returns:
-            Output tensor name to its content, (channels,); valid until the next call.
+            Output tensor name to its content, (channels,) or (streams, channels); not to be
+            written to, and valid until the next call.
         """
         ...

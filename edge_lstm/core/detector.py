@@ -98,6 +98,7 @@ class Detector:
         self._gate = QualityGate(manifest.channels, hold_frames=manifest.grid.hold_frames)
         self._stepper = Stepper(manifest, backend, weights or {})
         self._scorer = Scorer(manifest.scoring, scored_channels(manifest.channels))
+        self._columns = np.arange(len(manifest.channels))
         self._score_when = ScoreWhen(manifest, alarm)
         self._rule = AlarmRule(manifest.threshold, alarm)
         model = AlertModel(manifest.id, manifest.version, sha256, backend.name)
@@ -257,7 +258,7 @@ class Detector:
         status = StreamStatus.OPEN if is_open else StreamStatus.WARMING if warming else StreamStatus.NORMAL
         status = StreamStatus.PAUSED if paused else status
         loudest = self._scorer.most_surprised(residual, skip=skip)
-        shown = scaling.backward(np.take_along_axis(expected, loudest[None], axis=0)[0])
+        shown = scaling.backward(expected[loudest, self._columns])
         rebuilt = scaling.backward(expected[self._scorer.primary])
         score = Score(
             asset,

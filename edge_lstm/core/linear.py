@@ -9,6 +9,7 @@ autoregression of Corsi 2009, with exponential averages instead of boxes).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -49,7 +50,7 @@ class LinearMembers:
     def __init__(self, heads: Sequence[Head], weights: Mapping[str, Floats]) -> None:
         self._depth, alphas = depth(heads), memory_alphas(heads)
         self._alphas = np.array(alphas).reshape(-1, 1)
-        self._maps: list[tuple[int, list[int], Floats, Floats]] = []
+        self._maps: list[tuple[int, NDArray[np.intp], Floats, Floats]] = []
         for i, head in enumerate(heads):
             if not (head.lags or head.memory):
                 continue
@@ -64,7 +65,8 @@ class LinearMembers:
                     got="none" if matrix is None else f"{matrix.shape}",
                     do="build the bundle again",
                 )
-            self._maps.append((i, rows, matrix[0], matrix[1:]))
+            places = (np.array(rows)[:, None] * channels + np.arange(channels)).ravel()
+            self._maps.append((i, places, matrix[0], matrix[1:]))
 
     def expect(self, z: Floats, memory: Floats, out: Floats) -> None:
         """Write what the linear heads expect of a frame, and take the frame into the memory.
@@ -76,11 +78,15 @@ class LinearMembers:
         """
         if not self._maps:
             return
-        memory[:] = np.where(np.isnan(memory), z[..., None, :], memory)
+        flat = memory.reshape(-1)
+        if math.isnan(flat.dot(flat)):  # a fresh memory: as if the first frame had been there for ever
+            memory[:] = np.where(np.isnan(memory), z[..., None, :], memory)
         known = np.concatenate([z[..., None, :], memory], axis=-2)
-        for i, rows, bias, matrix in self._maps:
-            regressors = known[..., rows, :].reshape(*z.shape[:-1], -1)
-            out[..., i, :] = bias + regressors @ matrix
+        flat = known.reshape(*z.shape[:-1], 1, known.shape[-2] * known.shape[-1])
+        for i, places, bias, matrix in self._maps:
+            # One row a product: of many rows at once BLAS adds up in another order, and a
+            # stream must be told the same, bit for bit, in a batch as alone.
+            out[..., i, :] = bias + (flat.take(places, axis=-1) @ matrix)[..., 0, :]
         if self._depth:
             memory[..., 1 : self._depth, :] = known[..., 1 : self._depth, :]
             memory[..., 0, :] = z

@@ -25,13 +25,13 @@ class Normalizer:
     def __init__(self, scaling: AssetScaling, *, clip: float) -> None:
         self.centre: Floats = np.asarray(scaling.centre, np.float64)  # (channels,)
         self.scale: Floats = np.asarray(scaling.scale, np.float64)  # (channels,)
-        self._clip = clip
+        self._low, self._high = np.asarray(-clip), np.asarray(clip)
 
     def forward(self, values: Sequence[float] | Floats) -> Floats:
         """Channel units to model units; shape (..., channels)."""
         with np.errstate(over="ignore"):  # what is too large for a double is cut off all the same
             z = (np.asarray(values, np.float64) - self.centre) / self.scale
-        return np.clip(z, -self._clip, self._clip, out=z)
+        return z.clip(self._low, self._high, out=z)
 
     def backward(self, z: Floats) -> Floats:
         """Model units to channel units; shape (..., channels)."""

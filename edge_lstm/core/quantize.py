@@ -7,6 +7,8 @@ would read as its opposite.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,8 +16,14 @@ from edge_lstm.contracts.manifest import Tensor
 
 __all__ = ["dequantize", "quantize", "zero"]
 
+Floats = NDArray[np.float64]
+Whole = NDArray[np.int8] | NDArray[np.float32]
 
-def quantize(real: NDArray[np.float64], tensor: Tensor) -> NDArray[np.int8] | NDArray[np.float32]:
+_LOWEST, _HIGHEST = np.asarray(-128.0), np.asarray(127.0)
+"""Arrays without dimensions: turning Python numbers into such takes longer than to clip a frame."""
+
+
+def quantize(real: Floats, tensor: Tensor) -> Whole:
     """Real numbers as the tensor holds them, same shape.
 
     Rounds half to even and saturates at the type's ends; NaN becomes the zero point
@@ -23,17 +31,24 @@ def quantize(real: NDArray[np.float64], tensor: Tensor) -> NDArray[np.int8] | ND
     """
     if tensor.dtype == "float32":
         return real.astype(np.float32)
-    q = np.rint(real / tensor.scale) + tensor.zero_point
-    q = np.nan_to_num(q, nan=tensor.zero_point, posinf=127, neginf=-128)
-    whole: NDArray[np.int8] = np.clip(q, -128, 127).astype(np.int8)
-    return whole
+    q = real / tensor.scale
+    np.rint(q, q)
+    q += tensor.zero_point
+    q.clip(_LOWEST, _HIGHEST, out=q)
+    flat = q.reshape(-1)
+    if math.isnan(flat.dot(flat)):  # one pass, of numbers within +-128; isnan().any() is two
+        q[np.isnan(q)] = tensor.zero_point
+    return q.astype(np.int8)
 
 
-def dequantize(q: NDArray[np.int8] | NDArray[np.float32], tensor: Tensor) -> NDArray[np.float64]:
-    """The real numbers a tensor's content stands for, same shape."""
-    if tensor.dtype == "float32":
-        return q.astype(np.float64)
-    return (q.astype(np.float64) - tensor.zero_point) * tensor.scale
+def dequantize(q: Whole, tensor: Tensor, out: Floats | None = None) -> Floats:
+    """The real numbers a tensor's content stands for, same shape; written to ``out`` when given."""
+    real = np.empty(q.shape) if out is None else out
+    real[...] = q
+    if tensor.dtype != "float32":
+        real -= tensor.zero_point
+        real *= tensor.scale
+    return real
 
 
 def zero(tensor: Tensor) -> int:

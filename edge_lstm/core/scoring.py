@@ -36,6 +36,7 @@ class Scorer:
         self.primary = min(range(len(kinds)), key=lambda i: _rank(kinds[i]))
         self._cap = scoring.cap
         self._forecast = np.array([kind == "forecast" for kind in kinds])
+        self._foretold = self._forecast[:, None]  # (heads, 1)
         self._shown = np.array([[kind != "pca_t2"] for kind in kinds])  # (heads, 1)
         members = [MEMBER[kind] for kind in kinds]
         shares = [1 / members.count(member) / len(set(members)) for member in members]
@@ -45,6 +46,11 @@ class Scorer:
         self._mean = np.array([head.mean for head in scoring.heads])  # (heads, channels)
         self._std = np.array([head.std for head in scoring.heads])  # (heads, channels)
         self._scored = np.ones(self._mean.shape[1], bool) if scored is None else scored  # (channels,)
+        self._count = self._scored.sum()
+        self._all = bool(self._scored.all())
+        self._silent = tuple((self._forecast & first)[:, None] | ~self._scored for first in (False, True))
+        for silent in self._silent:
+            silent.flags.writeable = False
         self._scale = np.array([head.scale for head in scoring.heads])  # (heads,)
 
     def expectation(self, said: Floats, z: Floats, previous: Floats) -> Floats:
@@ -53,11 +59,11 @@ class Scorer:
         Args:
             said: What the heads said at this frame, (heads, channels).
             z: This frame, (channels,): a forecast says the change from here on.
-            previous: What the forecasts said one frame ago, (heads, channels); replaced
-                in place by what they say of the next frame.
+            previous: What the forecasts said one frame ago, (heads, channels), 0 for other
+                heads; replaced in place by what they say of the next frame.
         """
-        expected = np.where(self._forecast[:, None], previous, said)
-        previous[:] = np.where(self._forecast[:, None], z + said, 0.0)
+        expected = np.where(self._foretold, previous, said)
+        np.add(z, said, out=previous, where=self._foretold)
         return expected
 
     def update(self, bias: Floats, smoothed: Floats, residual: Floats, *, skip: NDArray[np.bool_]) -> None:
@@ -69,9 +75,18 @@ class Scorer:
             residual: This frame's residuals, model units, (heads, channels).
             skip: True where this frame says nothing, (heads, channels).
         """
-        bias += np.where(skip, 0.0, self._pre_alpha * (residual - bias))
-        square = np.minimum(np.square((bias - self._mean) / self._std), self._cap)
-        smoothed += np.where(skip, 0.0, self._alpha * (square - smoothed))
+        step = residual - bias
+        step *= self._pre_alpha
+        step[skip] = 0.0
+        bias += step
+        square = bias - self._mean
+        square /= self._std
+        square *= square
+        np.minimum(square, self._cap, out=square)
+        square -= smoothed
+        square *= self._alpha
+        square[skip] = 0.0
+        smoothed += square
 
     def most_surprised(self, residual: Floats, *, skip: NDArray[np.bool_]) -> NDArray[np.intp]:
         """The head that this frame surprised most, one a channel, (channels,).
@@ -94,15 +109,18 @@ class Scorer:
 
     def fuse(self, smoothed: Floats) -> tuple[float, Floats]:
         """The score, and each head's and channel's part of it, (heads, channels), sum = score."""
-        smoothed = np.where(self._scored, smoothed, 0.0)
+        smoothed = self._only_scored(smoothed)
         levels = self.levels(smoothed)
         total = smoothed.sum(axis=1, keepdims=True)
         return float(levels.sum()), smoothed / np.where(total > 0, total, 1.0) * levels[:, None]
 
     def mean(self, smoothed: Floats) -> Floats:
         """Mean over the scored channels; (..., channels) to (...)."""
-        mean: Floats = np.where(self._scored, smoothed, 0.0).sum(axis=-1) / self._scored.sum()
+        mean: Floats = np.add.reduce(self._only_scored(smoothed), axis=-1) / self._count
         return mean
+
+    def _only_scored(self, smoothed: Floats) -> Floats:
+        return smoothed if self._all else np.where(self._scored, smoothed, 0.0)
 
     def silent(self, *, first: bool) -> NDArray[np.bool_]:
         """Where nothing is ever said: unscored channels, and forecasts at a state's first frame.
@@ -110,7 +128,7 @@ class Scorer:
         Returns:
             (heads, channels).
         """
-        return (self._forecast & first)[:, None] | ~self._scored
+        return self._silent[first]
 
 
 def _rank(kind: Kind) -> int:

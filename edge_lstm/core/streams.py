@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,6 +45,7 @@ class StreamTable:
         self._arrays["smoothed"] = np.full((capacity, heads, channels), _SMOOTHED_START)
         self._fresh = {name: array[0].copy() for name, array in self._arrays.items()}
         self._rows: dict[str, int] = {}
+        self._records = self._as_records()
 
     def __len__(self) -> int:
         """Number of streams."""
@@ -55,7 +58,13 @@ class StreamTable:
                 name: np.concatenate([array, *[self._fresh[name][None]] * (len(array) * (_GROWTH - 1))])
                 for name, array in self._arrays.items()
             }
+            self._records = self._as_records()
         self._rows[asset] = len(self._rows)
+
+    def _as_records(self) -> dict[str, NDArray[np.void]]:
+        """The same memory with a row as one value: NumPy scatters those ten times as fast as numbers."""
+        filled = {name: array for name, array in self._arrays.items() if array.size}
+        return {name: array.reshape(-1).view(f"V{array[0].nbytes}") for name, array in filled.items()}
 
     def reset(self, asset: str) -> None:
         """Back to a state that has seen nothing."""
@@ -75,6 +84,39 @@ class StreamTable:
         """``forecast``, ``bias``, ``smoothed`` (heads, channels); ``linear`` (rows, channels)."""
         view: NDArray[np.float64] = self._arrays[name][self._rows[asset]]
         return view
+
+    def row(self, asset: str) -> int:
+        """Where an asset stands; it stays there."""
+        return self._rows[asset]
+
+    def check(self, rows: NDArray[np.intp]) -> None:
+        """See that rows of a batch are rows of this table, each once.
+
+        Raises:
+            ValueError: They are not.
+        """
+        counts = np.bincount(rows)  # refuses negative ones
+        if len(counts) > len(self._rows) or counts.max(initial=0) > 1:
+            raise ValueError(f"rows of a batch must be different ones below {len(self._rows)}: got {rows}")
+
+    def gather(self, name: str, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Copies of the arrays that `view` gives, (streams, ...)."""
+        return np.asarray(self._arrays[name].take(rows, axis=0), np.float64)
+
+    def gather_states(self, rows: NDArray[np.intp]) -> list[TensorArray]:
+        """Copies of the arrays that `states` gives, each (streams, units)."""
+        return [self._arrays[tensor.name].take(rows, axis=0) for tensor in self._states]
+
+    def scatter(self, name: str, rows: NDArray[np.intp], gathered: TensorArray) -> None:
+        """Put back an array that `gather` gave."""
+        records = self._records.get(name)
+        if records is not None:
+            records[rows] = gathered.reshape(-1).view(records.dtype)
+
+    def scatter_states(self, rows: NDArray[np.intp], gathered: Sequence[TensorArray]) -> None:
+        """Put back what `gather_states` gave."""
+        for tensor, array in zip(self._states, gathered, strict=True):
+            self.scatter(tensor.name, rows, array)
 
     def dump(self, asset: str) -> dict[str, bytes]:
         """The asset's row as raw bytes."""

@@ -2,60 +2,22 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from edge_lstm.backends.litert import LiteRtBackend
 from edge_lstm.bundle import open_bundle
-from edge_lstm.contracts.reading import Reading
-from edge_lstm.core.detector import Detector
-from edge_lstm.core.quantize import zero
-from edge_lstm.core.stepper import state_tensors
-
-ROUNDS = 5
-STEPS = 2000
+from tests.benchmark.step import BATCH, measure_step
 
 
-def best_us(work: Callable[[], object]) -> float:
-    """Microseconds a step, the best of some rounds: the least disturbed by the machine's other work."""
-    times = []
-    for _ in range(ROUNDS):
-        begun = time.perf_counter()
-        work()
-        times.append((time.perf_counter() - begun) / STEPS * 1e6)
-    return min(times)
-
-
-def test_push_against_bare_invoke(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Reading to score through every stage, as a multiple of the interpreter's own invoke."""
-    bundle = open_bundle(tiny_bundle)
-    backend = LiteRtBackend(bundle)
-    names = [channel.name for channel in bundle.manifest.channels]
-    detector = Detector(bundle.manifest, backend, sha256=bundle.sha256, node="bench")
-    values: dict[str, float | None] = dict(zip(names, bundle.manifest.scaling.centre, strict=True))
-    states = [np.full(a.shape[-1], zero(a), a.dtype) for a, _ in state_tensors(bundle.manifest)]
-    frame, moment = np.zeros(len(names), np.int8), [0]
-
-    def push() -> None:
-        for _ in range(STEPS):
-            moment[0] += 1
-            detector.push(Reading("p", moment[0] * 1_000_000_000, values))
-
-    def step() -> None:
-        for _ in range(STEPS):
-            backend.step(frame, states)
-
-    def invoke() -> None:
-        for _ in range(STEPS):
-            backend._interpreter.invoke()
-
-    floor, glue, whole = best_us(invoke), best_us(step), best_us(push)
+def test_step_and_reading_against_bare_invoke(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Frame to heads, alone and in a batch, and reading to score, as multiples of the invoke itself."""
+    found = measure_step(open_bundle(tiny_bundle))
     with capsys.disabled():
         print(  # noqa: T201 - the result of a benchmark is its print
-            f"\ninvoke {floor:.1f} us; backend.step {glue / floor:.1f} x; Detector.push {whole / floor:.1f} x"
+            f"\ninvoke {found['invoke_us']:.1f} us; around it {found['around']:.1f} x; "
+            f"a reading {found['reading_us'] / found['invoke_us']:.0f} x; "
+            f"a step of {BATCH} streams {found['batch_to_batch']:.1f} x its bare invoke, "
+            f"a stream of it {found['batch_to_single']:.2f} x a bare invoke of one"
         )
-    assert floor > 0
+    assert min(found["invoke_us"], found["batch_invoke_us"]) > 0

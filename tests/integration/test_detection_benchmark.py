@@ -89,8 +89,9 @@ def test_benchmark_writes_its_page_and_keeps_its_results(recordings: Path, tmp_p
 
 def test_scores_and_alarms_are_those_of_the_device(recordings: Path, tmp_path: Path) -> None:
     """Members scored side by side, and alarms from those scores, are what the detector says."""
-    from tests.benchmark.detection.members import alarms, candidates, history_of, score_all, watch
+    from tests.benchmark.detection.members import candidates, history_of, score_all, watch
     from tests.benchmark.detection.results import OURS
+    from trainer.alarms import verdicts
     from trainer.build import build_whole, deliver
     from trainer.held_contest import together
     from trainer.progress import Watcher
@@ -103,7 +104,7 @@ def test_scores_and_alarms_are_those_of_the_device(recordings: Path, tmp_path: P
 
     device = watch(whole, manifest, case.tests[0], case.channels)
     scores = score_all(whole, case.tests[0], range(4), candidates(settings))[OURS]
-    up = alarms(manifest.threshold, scores, warm_up=manifest.grid.warm_up)
+    up = verdicts(manifest.threshold, scores, warm_up=manifest.grid.warm_up)
 
     np.testing.assert_allclose(scores, device.score, rtol=1e-12)
     opened = case.tests[0].time_ns[np.flatnonzero(np.diff(up, prepend=False) & up)]

@@ -209,7 +209,7 @@ def test_bundle_tells_what_it_is(tiny_bundle: Path) -> None:
     for part in ("train", "held_out"):
         assert names == list(manifest["metrics"]["errors"][part])
         assert {"mse", "rmse", "mae", "r2"} == set(manifest["metrics"]["errors"][part][names[0]])
-    assert manifest["metrics"]["int8_float_correlation"] > 0.9
+    assert manifest["fidelity"]["rank_correlation"] > 0.9
     assert "profile" in manifest["training"]
     assert "Limits" in open_bundle(tiny_bundle).read("card.md").decode()
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_lstm.contracts.manifest import Tensor
+from edge_lstm.core.lookup import RealTable, steps
 from edge_lstm.core.quantize import dequantize, quantize, zero
 
 UNIT = Tensor("x", (1, 1), "int8", 1.0, 0)
@@ -59,3 +60,42 @@ def test_float_tensors_pass_through() -> None:
 
     assert np.float32 == quantize(np.array([0.25]), tensor).dtype
     assert 0.25 == dequantize(quantize(np.array([0.25]), tensor), tensor)[0]
+
+
+@given(
+    st.floats(1e-6, 10),
+    st.integers(-128, 127),
+    st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=20),
+)
+def test_search_in_the_steps_is_quantize_for_every_double(
+    scale: float, zero_point: int, values: list[float]
+) -> None:
+    """The same integer for any number, for both doubles at each of the 255 steps, and at ties of the rule."""
+    tensor = Tensor("x", (1, 1), "int8", scale, zero_point)
+    table = steps(tensor)
+    least = table[128 : 128 + 255]
+    ties = (np.arange(-128, 128) - zero_point + 0.5) * scale
+    real = np.concatenate(
+        [values, least, np.nextafter(least, -np.inf), ties, [np.nan, np.inf, -np.inf, -0.0]]
+    )
+
+    with np.errstate(over="ignore"):
+        expected = quantize(real, tensor)
+    assert np.array_equal(expected, table.searchsorted(real, "right").astype(np.int8))
+    assert np.array_equal(expected[len(values) :][:255], np.arange(-127, 128))
+
+
+@given(st.floats(1e-6, 10), st.integers(-128, 127), st.floats(1e-6, 10), st.integers(-128, 127))
+def test_table_of_reals_is_dequantize_for_every_integer(
+    scale: float, zero_point: int, other: float, another: int
+) -> None:
+    """All 256 integers of two tensors, and a row of zeros between them."""
+    first = Tensor("a", (1, 256), "int8", scale, zero_point)
+    second = Tensor("b", (1, 256), "int8", other, another)
+    every = np.arange(-128, 128, dtype=np.int8)
+    table = RealTable([first, None, second], 256)
+    table.rows[0][...], table.rows[2][...] = every, every[::-1]
+
+    reals = table.reals()
+    expected = [dequantize(every, first), np.zeros(256), dequantize(every[::-1], second)]
+    assert np.array_equal(np.stack(expected), reals)

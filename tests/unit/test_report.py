@@ -133,7 +133,14 @@ def make_report(rows: int = 20_000, text: str = "flow") -> TrainingReport:
         held_out=HeldOut(
             time_ns=START + np.arange(rows) * 10**9, score=score, threshold=1.1, starts=(0, 500)
         ),
-        parity=Parity(figures={text: 0.95}, float_score=score, int8_score=score * 1.01),
+        parity=Parity(
+            figures={text: 0.95},
+            float_score=score,
+            int8_score=score * 1.01,
+            step=np.arange(1.0, 5.0),
+            error=np.full(4, 0.1),
+            by_channel={text: 0.2},
+        ),
         calibration=Calibration(
             score=score,
             level=1.1,

@@ -191,11 +191,17 @@ class Parity:
         figures: Label to figure, correlations for example.
         float_score: (rows,) scores of the float model.
         int8_score: (rows,) scores of the int8 model.
+        step: (points,) steps at which the error was taken.
+        error: (points,) mean distance of the network's outputs, model units.
+        by_channel: Channel to that distance over the spread of its normal residual.
     """
 
     figures: Mapping[str, float]
     float_score: Floats
     int8_score: Floats
+    step: Floats
+    error: Floats
+    by_channel: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -251,9 +251,24 @@ def _thin(curve: RateCurve) -> tuple[Floats, Floats]:
 
 
 def _parity(parity: Parity) -> Markup:
-    rows = [tag("tr", tag("th", name, scope="row", class_="name"), tag("td", figure(value), class_="num"))
-            for name, value in parity.figures.items()]  # fmt: skip
-    table = scroll(tag("tbody", *rows), label="int8 against float") if rows else Markup()
+    total = len(parity.float_score)
+    parts = tag("div", _agreement(parity), _pairs(parity.figures, "int8 against float"), class_="pair")
+    beside = tag("div", _drift(parity), _pairs(parity.by_channel, "Distance a channel"), class_="pair")
+    lead = (
+        f"Scores of the same {total:,} rows, held-out ones and such with injected faults; on the line both "
+        f"models agree. The state is carried on from the first row to the last. The distance of a channel "
+        f"is in standard deviations of its normal residual."
+    )
+    return section("int8 against float", parts, beside, lead=lead)
+
+
+def _pairs(figures: Mapping[str, float], label: str) -> Markup:
+    rows = [tag("tr", tag("th", name, scope="row", class_="name"), tag("td", _text(value), class_="num"))
+            for name, value in figures.items()]  # fmt: skip
+    return scroll(tag("tbody", *rows), label=label) if rows else Markup()
+
+
+def _agreement(parity: Parity) -> Markup:
     total = len(parity.float_score)
     chosen = (
         np.unique(np.linspace(0, total - 1, min(_DOTS, total)).astype(int)) if total else np.zeros(0, int)
@@ -264,6 +279,12 @@ def _parity(parity: Parity) -> Markup:
     y = Axis(x.low, x.high, title="int8 score")
     ends = np.array([x.low, x.high])
     marks = [line(x, y, (ends, ends), "muted"), dots(x, y, (left[known], up[known]), "blue")]
-    drawing = chart(x, y, *marks, label="int8 score over float score", kind="square", count=(5, 5))
-    lead = f"Scores of the same {total:,} rows; on the line both models agree."
-    return section("int8 against float", tag("div", drawing, table, class_="pair"), lead=lead)
+    return chart(x, y, *marks, label="int8 score over float score", kind="square", count=(5, 5))
+
+
+def _drift(parity: Parity) -> Markup:
+    step, error = np.asarray(parity.step, dtype=float), np.asarray(parity.error, dtype=float)
+    x = Axis.around([0.0], step, title="step")
+    y = Axis.around([0.0], error, title="distance of the outputs, model units")
+    drawing = chart(x, y, line(x, y, (step, error), "blue"), label="Error over the steps", count=(5, 5))
+    return tag("figure", tag("figcaption", "Error over the steps"), drawing)

@@ -11,29 +11,28 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from edge_lstm.contracts.alarm import AlarmOverrides
-from edge_lstm.contracts.alert import Alert, AlertModel, AlertState
-from edge_lstm.contracts.manifest import Manifest, Member, Threshold
+from edge_lstm.contracts.alert import Alert
+from edge_lstm.contracts.manifest import Manifest, Member
 from edge_lstm.contracts.reading import Reading
 from edge_lstm.contracts.score import Score
-from edge_lstm.contracts.state import AlarmMemory
 from edge_lstm.core.detector import Detector
 from edge_lstm.core.scoring import Scorer
-from edge_lstm.core.threshold import AlarmRule
 from edge_lstm.quiet import quiet_stderr
 from edge_lstm.times import parse_time
 from tests.benchmark.detection.cases import Case, Stretch
 from tests.benchmark.detection.results import LSTM, OURS, Figures, Result, Watch, judge
-from trainer.build import Whole, backend_of, build_whole, deliver, wake_tensorflow
+from trainer.alarms import verdicts
+from trainer.build import Whole, build_whole, deliver, wake_tensorflow
 from trainer.data import History, read_history
 from trainer.draft import heads_of, select
 from trainer.held_contest import together
+from trainer.networks import backend_of
 from trainer.progress import Watcher
 from trainer.settings import TrainSettings
 from trainer.split import Part, hold
 from trainer.trace import levels, trace
 
-__all__ = ["alarms", "candidates", "history_of", "run_members", "score_all", "watch"]
+__all__ = ["candidates", "history_of", "run_members", "score_all", "watch"]
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -102,7 +101,7 @@ def _figures(
     for test in case.tests:
         scores = score_all(whole, test, columns, candidates(settings))
         for name, manifest in ready.items():
-            alarm = alarms(manifest.threshold, scores[name], warm_up=manifest.grid.warm_up)
+            alarm = verdicts(manifest.threshold, scores[name], warm_up=manifest.grid.warm_up)
             figures[name].append(judge(test, scores[name], alarm, period_s=case.period_s))
     return figures
 
@@ -131,42 +130,6 @@ def score_all(
         scorer = Scorer(select(manifest, some).scoring)
         scores[name] = scorer.levels(means[:, heads_of(manifest, some)]).sum(axis=1)
     return scores
-
-
-def alarms(threshold: Threshold, scores: Floats, *, warm_up: int) -> Bools:
-    """Where the device would have an episode open, (rows,)."""
-    rule, memory = AlarmRule(threshold, AlarmOverrides()), AlarmMemory()
-    up = np.zeros(len(scores), np.bool_)
-    for i, score in enumerate(scores.tolist()):
-        transition = rule.step(memory, score, warming=i < warm_up)
-        if transition == "open":
-            memory.alert = _AN_ALERT
-        elif transition == "close":
-            memory.alert = None
-        up[i] = memory.alert is not None
-    return up
-
-
-_AN_ALERT = Alert(
-    id="",
-    type="open",
-    kind="anomaly",
-    severity="warning",
-    text="",
-    time="",
-    started="",
-    node="",
-    asset="",
-    score=0.0,
-    threshold=0.0,
-    ratio=0.0,
-    peak=0.0,
-    contributors=[],
-    model=AlertModel("", "", "", ""),
-    state=AlertState(0.0, "start"),
-    replayed=True,
-)
-"""Stands for an open episode; the rule asks only whether there is one."""
 
 
 def watch(whole: Whole, manifest: Manifest, test: Stretch, channels: Sequence[str]) -> Watch:
