@@ -162,7 +162,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("bundles", nargs="*", type=Path, help="bundles; none: one of every kind is trained")
     options = parser.parse_args(argv)
     CACHE.mkdir(exist_ok=True)
-    bundles, built, failed = all_bundles(options.bundles), wheel(), 0
+    bundles, built, failed = all_bundles(options.bundles), wheel("boards"), 0
     _simulate()
     boards: dict[str, tuple[Board, tuple[_Check, ...]]] = {
         name: (BOARDS[name], _ALL) for name in options.board or (() if options.litert else BOARDS)

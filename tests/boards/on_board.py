@@ -16,7 +16,6 @@ import msgspec
 import numpy as np
 
 from edge_lstm.backends import BACKENDS
-from edge_lstm.backends.litert import LiteRtBackend
 from edge_lstm.bundle import open_bundle
 from edge_lstm.contracts.alert import Alert
 from edge_lstm.contracts.reading import Reading
@@ -52,7 +51,7 @@ def batch(bundle_path: str, backend: str) -> None:
     """Many streams in one call, as the daemon steps them."""
     bundle = open_bundle(Path(bundle_path))
     manifest, rng = bundle.manifest, np.random.default_rng(0)
-    runs = LiteRtBackend(bundle, batch=_STREAMS) if backend == "litert" else BACKENDS[backend](bundle)
+    runs = BACKENDS[backend](bundle)
     states = [np.full((_STREAMS, a.shape[-1]), zero(a), a.dtype) for a, _ in state_tensors(manifest)]
     for _ in range(_STEPS):
         frames = rng.integers(-128, 128, (_STREAMS, len(manifest.channels))).astype(np.int8)

@@ -71,9 +71,9 @@ def last_line(text: str) -> str:
     return next((line for line in reversed(text.splitlines()) if line.strip()), "")
 
 
-def wheel() -> Path:
-    """The wheel of this checkout, built anew."""
-    folder = CACHE / "dist"
+def wheel(user: str) -> Path:
+    """The wheel of this checkout, built anew; each user has one, so that they can run side by side."""
+    folder = CACHE / "dist" / user
     for old in folder.glob("*.whl"):
         old.unlink()
     run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT], folder=CACHE)

@@ -97,7 +97,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--python", action="append", help="an interpreter; may be given several times")
     parser.add_argument("--beyond", action="store_true", help="versions outside the ranges too")
     options = parser.parse_args(argv)
-    bundles, built, failed = all_bundles(options.bundles), wheel(), 0
+    bundles, built, failed = all_bundles(options.bundles), wheel("runtimes"), 0
     print(f"| Python | runtime | {' | '.join(path.stem for path in bundles)} |")
     print(f"|---|---|{'---|' * len(bundles)}")
     for python, short, runtime, packages in tries(options.python or [sys.executable], beyond=options.beyond):

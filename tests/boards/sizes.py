@@ -93,7 +93,7 @@ def _dependencies() -> list[str]:
 def main() -> int:
     """Print the tables; 1 when the reference installation is over its budget."""
     CACHE.mkdir(exist_ok=True)
-    built, over = wheel(), 0
+    built, over = wheel("sizes"), 0
     kinds = ((False, ""), (False, "1.2.0"), (True, ""))
     for machine, (reference, litert) in itertools.product(_MACHINES, kinds):
         found = sizes(machine, built, reference=reference, litert=litert)
