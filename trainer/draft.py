@@ -41,8 +41,9 @@ _with = msgspec.structs.replace
 
 CAP = 1000.0
 """A standardised square: 30 deviations are an alarm however much more it is."""
-GOLDEN_TOLERANCE = 8
-"""Quantization steps: kernels of other runtimes differ by one a step, and the state feeds it back."""
+GOLDEN_TOLERANCE = 2
+"""Quantization steps, after one step of the network: an operator of another runtime's kernels differs
+by one, and what follows it may by one more."""
 
 
 def draft(

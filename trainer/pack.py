@@ -19,12 +19,16 @@ __all__ = ["GOLDEN_STEPS", "golden", "members_of", "pack"]
 Floats = NDArray[np.float64]
 
 GOLDEN_STEPS = 256
+_FAR = 4.0
+"""How many times as far from the centre the second half of the golden frames is: where ranges end."""
 
 
 def golden(built: Built) -> bytes:
-    """Golden vectors: held-out frames and all that the model answers, from a fresh state."""
+    """Golden vectors: held-out frames, half of them stretched, and all that the model answers."""
     last = max(built.traces, key=lambda one: len(one.z) - one.part.validation + one.start)
-    frames = last.z[-GOLDEN_STEPS:]
+    frames = last.z[-GOLDEN_STEPS:].copy()
+    half, clip = len(frames) // 2, built.manifest.scoring.clip
+    frames[half:] = np.clip(_FAR * frames[half:], -clip, clip)
     bundle = Bundle(Path("memory"), "", built.manifest, members_of(built))
     buffer = BytesIO()
     answers: dict[str, Any] = golden_run(bundle, load_backend(bundle), frames)

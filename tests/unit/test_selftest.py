@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from edge_lstm.backends.none import NoNetwork
 from edge_lstm.bundle import GOLDEN, Bundle, open_bundle, write_bundle
 from edge_lstm.commands.bundle import inspect, selftest
 from edge_lstm.contracts.manifest import Manifest
+from edge_lstm.core.backend import TensorArray
 from edge_lstm.errors import BundleError, SelfTestError
 from edge_lstm.selftest import LEAST_STEPS, MOST_STEPS, golden_run, verify
 from edge_lstm.testing import FakeBackend, fake_manifest
@@ -49,6 +50,28 @@ def test_golden_vectors_come_out() -> None:
     golden["forecast"][30, 1] += 1
     with pytest.raises(SelfTestError, match="1 in 'forecast' at step 30"):
         verify(bundle_with(golden), FakeBackend())
+
+
+class OneOff(FakeBackend):
+    """A kernel that rounds the cell up where the golden one rounds down."""
+
+    def step(self, frame: TensorArray, state: Sequence[TensorArray]) -> Mapping[str, TensorArray]:
+        """One more than it should be, in a state that multiplies by 5 what it is given."""
+        said = super().step(frame, state)
+        state[1][:] = np.where(state[1] < 127, state[1] + 1, state[1])
+        return said
+
+
+def test_difference_is_that_of_one_step() -> None:
+    """Every step begins with the golden states: one off stays one off, and does not lead far away."""
+    golden = golden_of(50)
+    off = golden_run(bundle_with(golden), OneOff(), golden["frames"])
+    assert np.abs(off["cell_out_0"].astype(int) - golden["cell_out_0"]).max() > 10
+
+    result = verify(bundle_with(golden, fake_manifest(golden_tolerance=1)), OneOff())
+    assert (1, "cell_out_0") == (result.greatest, result.tensor)
+    with pytest.raises(SelfTestError, match="1 in 'cell_out_0'"):
+        verify(bundle_with(golden), OneOff())
 
 
 @pytest.mark.parametrize("steps", [1, LEAST_STEPS - 1, MOST_STEPS + 1])
