@@ -45,6 +45,9 @@ bench: $(VENV)/.dev ## latency, memory and start-up on this machine
 bench-detection: $(VENV)/.dev ## detection on real recordings against baselines: writes docs/benchmarks.md
 	$(BIN)/python -m tests.benchmark.detection $(ARGS)
 
+bench-int8: $(VENV)/.dev ## int8 against float, every cell: writes its block of docs/benchmarks.md
+	$(BIN)/python -m tests.benchmark.int8 $(ARGS)
+
 docs: $(VENV)/.dev ## write the generated documents anew: command reference and JSON Schemas
 	$(BIN)/python docs/generate.py
 
@@ -71,4 +74,4 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.made
 	@$(PIP) --editable '.[dev,demo]'
 	@touch $(VENV)/.demo $@
 
-.PHONY: help setup demo check fix test test-runtimes test-arm64 install-sizes bench bench-detection docs clean
+.PHONY: help setup demo check fix test test-runtimes test-arm64 install-sizes bench bench-detection bench-int8 docs clean

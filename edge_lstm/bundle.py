@@ -37,6 +37,8 @@ from edge_lstm.manifest_rules import problems
 
 __all__ = [
     "CARD",
+    "EDGETPU_MODEL",
+    "FLOAT",
     "GOLDEN",
     "MANIFEST",
     "MODEL",
@@ -50,6 +52,8 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 MODEL = "model.int8.tflite"
+FLOAT = "model.float.tflite"
+EDGETPU_MODEL = "model.edgetpu.tflite"
 GOLDEN = "golden.npz"
 WEIGHTS = "members.npz"
 CARD = "card.md"
@@ -231,6 +235,21 @@ def _verify(path: Path, manifest: Manifest, members: Mapping[str, bytes]) -> Non
                 got=f"{_entry(members[name]).sha256[:16]} and {len(members[name])}",
                 do="copy or build the bundle again",
             )
+    _check_compiled(path, manifest)
+
+
+def _check_compiled(path: Path, manifest: Manifest) -> None:
+    """The model for the Edge TPU must say of what it is, and that must be this bundle's network."""
+    said, there = manifest.edgetpu, EDGETPU_MODEL in manifest.files
+    network = manifest.files.get(MODEL)
+    if (said is not None) != there or (
+        said is not None and (network is None or said.source != network.sha256)
+    ):
+        raise BundleError(
+            f"{EDGETPU_MODEL} is not this bundle's network",
+            path=path,
+            do="compile it again: edge-lstm compile",
+        )
 
 
 def _entry(raw: bytes) -> FileEntry:

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from edge_lstm import __version__
+from edge_lstm.accelerator import Runner, accelerate
 from edge_lstm.backends import Selected, select_backend, step_us
 from edge_lstm.bundle import Bundle, open_bundle
 from edge_lstm.clock import ArrivalClock, Clock, SystemClock
@@ -57,14 +58,22 @@ def serve(config: DeviceConfig, *, environ: MutableMapping[str, str]) -> None:
     with _signals(stop), closing(StateDir(Path(config.state_dir))) as state:
         notifier.status("verifying the bundle")
         bundle = open_bundle(config.bundle)
-        selected = select_backend(bundle, config.backend)
+        # The CPU comes first in any case: it takes over when the Edge TPU is lost.
+        selected = select_backend(bundle, "auto" if config.backend == "edgetpu" else config.backend)
         result = verify(bundle, selected.backend)
         log.info(
             event("bundle.verified", path=bundle.path, sha256=bundle.sha256[:16], off_by=result.greatest)
         )
-        _tell_start(config, bundle, selected)
-        parts = _assemble(config, bundle, selected, state=state, notifier=notifier, stop=stop, clock=clock)
+        runner = _runner(config, bundle, selected)
+        _tell_start(config, bundle, selected, runner)
+        parts = _assemble(config, bundle, runner, state=state, notifier=notifier, stop=stop, clock=clock)
         Loop(parts).run()
+
+
+def _runner(config: DeviceConfig, bundle: Bundle, selected: Selected) -> Runner:
+    if config.backend not in ("auto", "edgetpu") or not bundle.manifest.input:
+        return Runner(selected.backend, None, selected.reason)
+    return accelerate(bundle, selected.backend, selected.reason, forced=config.backend == "edgetpu")
 
 
 def make_engine(config: DeviceConfig, bundle: Bundle, backend: Backend, *, clock: Clock) -> Engine:
@@ -85,16 +94,16 @@ def make_engine(config: DeviceConfig, bundle: Bundle, backend: Backend, *, clock
 def _assemble(
     config: DeviceConfig,
     bundle: Bundle,
-    selected: Selected,
+    runner: Runner,
     *,
     state: StateDir,
     notifier: Notifier,
     stop: Stop,
     clock: Clock,
 ) -> Parts:
-    settings, backend = mqtt_settings(config), selected.backend
+    settings = mqtt_settings(config)
     begin = restore(
-        state, lambda: make_engine(config, bundle, backend, clock=clock), sha256=bundle.sha256, clock=clock
+        state, lambda: make_engine(config, bundle, runner, clock=clock), sha256=bundle.sha256, clock=clock
     )
     outbox = Outbox(limit=max(2000, 4 * config.max_assets))
     outbox.add(begin.pending)
@@ -115,8 +124,7 @@ def _assemble(
         clock=clock,
         stop=stop,
         model=HealthModel(manifest.id, manifest.version, bundle.sha256),
-        backend=backend.name,
-        backend_reason=selected.reason,
+        backend=runner,
         farewell=settings.will,
         filters=filters,
         obsolete=obsolete,
@@ -131,7 +139,7 @@ def unknown_channels(config: DeviceConfig, manifest: Manifest) -> list[str]:
     return sorted(said - {channel.name for channel in manifest.channels})
 
 
-def _tell_start(config: DeviceConfig, bundle: Bundle, selected: Selected) -> None:
+def _tell_start(config: DeviceConfig, bundle: Bundle, selected: Selected, runner: Runner) -> None:
     manifest, backend = bundle.manifest, selected.backend
     log.info(
         event(
@@ -139,7 +147,8 @@ def _tell_start(config: DeviceConfig, bundle: Bundle, selected: Selected) -> Non
             version=__version__,
             node=config.node,
             model=f"{manifest.id}/{manifest.version}",
-            backend=backend.name,
+            backend=runner.name,
+            reason=runner.reason,
             channels=",".join(channel.name for channel in manifest.channels),
         )
     )

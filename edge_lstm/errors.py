@@ -10,6 +10,7 @@
     │   ├── BrokerError          the MQTT broker refused us or cannot be reached
     │   ├── SnapshotError        saved states that cannot be written or read
     │   ├── DeployError          a host that could not be brought to the wanted state
+    │   ├── CompileError         the Edge TPU's compiler is absent, fails, or maps a part only
     │   └── MissingExtraError    a command whose packages are not installed
     └── StateError               a bug of ours: stages called out of order
 
@@ -25,6 +26,7 @@ __all__ = [
     "BackendError",
     "BrokerError",
     "BundleError",
+    "CompileError",
     "ConfigError",
     "DeployError",
     "EdgeLstmError",
@@ -172,6 +174,10 @@ class SnapshotError(OperatorError):
 
 class DeployError(OperatorError):
     """A host that could not be brought to the wanted state."""
+
+
+class CompileError(OperatorError):
+    """The Edge TPU's compiler is absent, fails, or maps a part of the model only."""
 
 
 class MissingExtraError(OperatorError):

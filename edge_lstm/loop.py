@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from edge_lstm import __version__
+from edge_lstm.accelerator import Runner
 from edge_lstm.clock import Clock
 from edge_lstm.contracts.commission import Commission
 from edge_lstm.contracts.config import DeviceConfig
@@ -107,7 +108,6 @@ class Parts:
         stop: The wish to end.
         model: Which model runs.
         backend: What runs it.
-        backend_reason: Why that one.
         farewell: The last publication.
         filters: Topic filters of this configuration.
         obsolete: Topic filters of an earlier one, given up at the first connection.
@@ -123,8 +123,7 @@ class Parts:
     clock: Clock
     stop: Stop
     model: HealthModel
-    backend: str
-    backend_reason: str
+    backend: Runner
     farewell: Publication
     filters: tuple[str, ...]
     obsolete: tuple[str, ...] = ()
@@ -304,6 +303,8 @@ class Loop:
     def health(self) -> Health:
         """How the node is, now."""
         parts, counters, now = self._parts, self._engine.counters, self._clock.monotonic()
+        if parts.backend.problem:
+            self._problems["backend"] = parts.backend.problem
         if self._outbox.dropped:
             self._problems["outbox"] = f"{self._outbox.dropped} alerts or other messages were given up"
         seen, commissions = counters.last_reading_ns, self._engine.detector.commissions()
@@ -318,8 +319,8 @@ class Loop:
             uptime_s=round(now - self._began, 3),
             version=__version__,
             model=parts.model,
-            backend=parts.backend,
-            backend_reason=parts.backend_reason,
+            backend=parts.backend.name,
+            backend_reason=parts.backend.reason,
             readings=counters.readings,
             frames=counters.frames,
             rejects=counters.rejects,
@@ -353,7 +354,9 @@ class Loop:
             self._parts.notifier.status(f"waiting for the broker at {mqtt.host}:{mqtt.port}")
             return
         assets, alarms = len(self._engine.detector.assets), len(self._engine.detector.open_alerts())
-        self._parts.notifier.status(f"{assets} assets, {counters.frames} frames, {alarms} alarms open")
+        said = f"{assets} assets, {counters.frames} frames, {alarms} alarms open"
+        problem = self._parts.backend.problem
+        self._parts.notifier.status(f"{said}; {problem}" if problem else said)
 
     # -------------------------------------------------------------------------------- the end
 

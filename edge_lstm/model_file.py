@@ -35,6 +35,7 @@ _OPERATORS = {
     22: "RESHAPE",
     25: "SOFTMAX",
     28: "TANH",
+    32: "CUSTOM",
     39: "TRANSPOSE",
     41: "SUB",
     44: "UNIDIRECTIONAL_SEQUENCE_LSTM",
@@ -74,6 +75,7 @@ class GraphTensor:
         zero_points: As many zero points.
         axis: Dimension that has a scale each, where there are several.
         data: The content of a constant, in its shape; ``None`` of what is computed.
+        signature: Its shape with -1 for every dimension that may be resized; empty when none may.
     """
 
     name: str
@@ -83,6 +85,7 @@ class GraphTensor:
     zero_points: tuple[int, ...]
     axis: int
     data: NDArray[Any] | None
+    signature: tuple[int, ...] = ()
 
     @property
     def scale(self) -> float:
@@ -100,7 +103,8 @@ class Operator:
     """One operation, in order of execution.
 
     Attributes:
-        name: ``FULLY_CONNECTED`` for example; ``BUILTIN_<number>`` of one that no model of ours has.
+        name: ``FULLY_CONNECTED`` for example; ``CUSTOM:<its name>`` of one that TFLite does not have,
+            ``BUILTIN_<number>`` of one that no model of ours has.
         version: Version of the operator that the file asks for.
         inputs: Indices of tensors; -1 is an optional one that is absent.
         outputs: Indices of tensors.
@@ -168,7 +172,9 @@ def _graph(raw: bytearray) -> Graph:
 
 def _code(table: Table) -> tuple[str, int]:
     number = int(max(_scalar(table, 0, N.Int8Flags, 0), _scalar(table, 3, N.Int32Flags, 0)))
-    return _OPERATORS.get(number, f"BUILTIN_{number}"), int(_scalar(table, 2, N.Int32Flags, 1))
+    name = _OPERATORS.get(number, f"BUILTIN_{number}")
+    version = int(_scalar(table, 2, N.Int32Flags, 1))
+    return f"{name}:{_text(table, 1)}" if name == "CUSTOM" else name, version
 
 
 def _operator(table: Table, codes: list[tuple[str, int]], tensors: int) -> Operator:
@@ -208,7 +214,8 @@ def _tensor(table: Table, buffers: list[Table]) -> GraphTensor:
         axis = int(_scalar(facts, 6, N.Int32Flags, 0))
     if len(scales) != len(zero_points) or not all(math.isfinite(s) and s > 0 for s in scales):
         raise ValueError("damaged TFLite model: a tensor's scales and zero points do not fit together")
-    return GraphTensor(_text(table, 3), shape, dtype, scales, zero_points, axis, array)
+    signature = tuple(_numbers(table, 7, N.Int32Flags))
+    return GraphTensor(_text(table, 3), shape, dtype, scales, zero_points, axis, array, signature)
 
 
 # ------------------------------------------------------------------------------ fields of a table

@@ -79,6 +79,7 @@ class Built:
     float_converted: Converted
     weights: Mapping[str, Floats]
     fidelity: Fidelity | None
+    keep_float: bool = False
     metrics: dict[str, Any] = field(default_factory=dict)
 
     def note(self, **facts: Any) -> None:
@@ -176,6 +177,7 @@ def _finish(
         whole.float_converted,
         whole.weights,
         fidelity,
+        settings.int8.keep_float,
     )
     built.measured(**measure(built, channels), contest=contest.to_dict())
     return built

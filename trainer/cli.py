@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import click
 import msgspec
 
-from edge_lstm.commands.backend import backend_option, choose_backend
+from edge_lstm.commands.backend import choose_replayed, replay_backend_option
 from edge_lstm.contracts.commission import LEAST_READINGS, MOST_READINGS, CommissionConfig
 from edge_lstm.contracts.manifest import Member
 from edge_lstm.errors import ConfigError, OperatorError
@@ -22,7 +22,7 @@ from trainer.settings import TrainSettings
 from trainer.settings_rules import check_ranges, check_settings
 
 if TYPE_CHECKING:
-    from edge_lstm.contracts.config import BackendChoice, DeviceConfig
+    from edge_lstm.contracts.config import DeviceConfig
     from trainer.data import History
     from trainer.labelled import LabelledStretch
 
@@ -91,6 +91,12 @@ def history_options(function: F) -> F:
 @_option("--seed", type=click.IntRange(0, 2**32 - 1), help="Same seed, same machine: same bundle.")
 @_option(
     "--budget", type=click.FloatRange(min=0, min_open=True), help="False alarms a month that are acceptable."
+)
+@_option(
+    "--keep-float",
+    is_flag=True,
+    default=None,
+    help="Put the float network into the bundle too, for replay --backend float.",
 )
 @_option("--labels", help="Column that is 1 where a row is known to be anomalous: not learned, judged by.")
 @_option("--members", help="What scores: lstm, ewma, pca, var, any of them with commas; or auto.")
@@ -180,6 +186,7 @@ _TOP = {
     "labels": "labels",
 }
 _SECTIONS = {
+    "int8": ("keep_float",),
     "model": ("cell", "mode", "units", "layers", "code", "updates", "learning_rate", "dropout"),
     "history": (
         "time_column",
@@ -305,7 +312,7 @@ def commission_of(site: DeviceConfig | None, readings: int | None) -> Commission
 @_option(
     "--asset", default="asset", show_default=True, help="Name of the machine where the recording has none."
 )
-@backend_option
+@replay_backend_option
 @history_options
 def replay(
     history: tuple[Path, ...],
@@ -317,7 +324,7 @@ def replay(
     alerts: Path | None,
     html: Path | None,
     asset: str,
-    backend: BackendChoice | None,
+    backend: str | None,
     **options: Any,
 ) -> None:
     """Run HISTORY (CSV or Parquet files, or a folder) through a bundle as the daemon would."""
@@ -339,7 +346,9 @@ def replay(
     if bundle is None and site is None:
         raise click.UsageError("give --bundle, or --config with a bundle in it")
     refuse_overwriting([scores, alerts, html], [*history, bundle, config])
-    opened = open_bundle(bundle or Path(site.bundle if site else ""))
+    opened, chosen = choose_replayed(
+        open_bundle(bundle or Path(site.bundle if site else "")), backend or (site.backend if site else None)
+    )
     names = tuple(channel.name for channel in opened.manifest.channels)
     given = {name: value for name, value in options.items() if value is not None and value != ()}
     period_s = opened.manifest.grid.period_s
@@ -351,7 +360,7 @@ def replay(
         alarm=site.alarm if site else AlarmOverrides(),
         commission=commission_of(site, commission),
         asset=asset,
-        backend=choose_backend(opened, backend or (site.backend if site else None)),
+        backend=chosen,
     )
     if scores:
         write_scores(scores, replayed, names, with_channels=channels)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from edge_lstm.commands.backend import backend_option, choose_backend
+from edge_lstm.commands.backend import choose_replayed, replay_backend_option
 from edge_lstm.contracts.commission import LEAST_READINGS, MOST_READINGS
 from trainer.cli import commission_of, history_options
 from trainer.extras import need_extra
@@ -17,7 +17,6 @@ from trainer.outputs import refuse_overwriting
 
 if TYPE_CHECKING:
     from edge_lstm.bundle import Bundle
-    from edge_lstm.contracts.config import BackendChoice
     from trainer.data import History
     from trainer.labels import Labels
     from trainer.replay import Replayed
@@ -88,7 +87,7 @@ _NO_LABELS = (
     show_envvar=True,
     help="Name of the machine where the recording has none.",
 )
-@backend_option
+@replay_backend_option
 @history_options
 def evaluate(
     bundle: Path,
@@ -102,7 +101,7 @@ def evaluate(
     step: int,
     folds: int | None,
     asset: str,
-    backend: BackendChoice | None,
+    backend: str | None,
     **options: Any,
 ) -> None:
     """Run DATA (CSV or Parquet files, or folders) through BUNDLE as the daemon would, and judge the result.
@@ -124,7 +123,7 @@ def evaluate(
 
     site = load_config(config, environ=os.environ) if config else None
     refuse_overwriting([html], [*data, bundle, config])
-    opened = open_bundle(bundle)
+    opened, chosen = choose_replayed(open_bundle(bundle), backend or (site.backend if site else None))
     manifest = opened.manifest
     names = tuple(channel.name for channel in manifest.channels)
     given = {name: value for name, value in options.items() if value is not None and value != ()}
@@ -141,7 +140,7 @@ def evaluate(
         alarm=site.alarm if site else AlarmOverrides(),
         asset=asset,
         commission=commission_of(site, commission),
-        backend=choose_backend(opened, backend or (site.backend if site else None)),
+        backend=chosen,
     )
     tracks = tracks_of(replayed, history, manifest, asset=asset, labels=marks)
     level = replayed.scores[0].threshold if replayed.scores else manifest.threshold.level

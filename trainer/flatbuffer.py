@@ -10,7 +10,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from edge_lstm.contracts.manifest import State, Tensor
 from edge_lstm.errors import OperatorError
-from trainer.ranges import set_ranges
+from trainer.ranges import avoid_ties, set_ranges
 
 __all__ = ["ConversionError", "describe", "edited", "finish", "operators", "refuse_float"]
 
@@ -49,7 +49,9 @@ def finish(content: bytes, frame: str, states: Sequence[State], *, whole_int8: b
     if whole_int8:
         refuse_float(model)
         set_ranges(model, operators_of(model), named, frame, states)
-        _share_scales(model, [(named[state.input], named[state.output]) for state in states])
+        pairs = [(named[state.input], named[state.output]) for state in states]
+        _share_scales(model, pairs)
+        avoid_ties(model, operators_of(model), _same_numbers(model, pairs))
     model.description = b"edge-lstm"
     return _packed(model)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm.backends import load_backend
-from edge_lstm.bundle import CARD, GOLDEN, MODEL, REPORT, WEIGHTS, Bundle, write_bundle
+from edge_lstm.bundle import CARD, FLOAT, GOLDEN, MODEL, REPORT, WEIGHTS, Bundle, write_bundle
 from edge_lstm.selftest import golden_run, verify
 from trainer.build import Built
 
@@ -41,6 +41,8 @@ def members_of(built: Built) -> dict[str, bytes]:
     outputs = [head.output for head in built.manifest.scoring.heads]
     needed = {name: built.weights[name] for name in outputs if name in built.weights}
     files = {MODEL: built.converted.content} if built.manifest.input else {}
+    if files and built.keep_float:
+        files[FLOAT] = built.float_converted.content
     if needed:
         buffer = BytesIO()
         np.savez(buffer, allow_pickle=False, **needed)

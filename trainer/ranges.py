@@ -13,18 +13,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_lstm.contracts.manifest import State
 from trainer.rounding import CELL, GATE, ONE
 from trainer.scale import CLIP
 
-__all__ = ["set_ranges"]
+__all__ = ["avoid_ties", "set_ranges"]
 
 _SQUASHES = frozenset({"LOGISTIC", "TANH"})
 _INT8_STEPS = 127
 MARGIN = 1.1
 """What was measured is not the utmost."""
+UNEVEN = 1.01
+"""A gate has a scale of 1/256. Were a product's scale that of its other factor, every 256th product
+would lie in the middle between two integers, where kernels round differently."""
 _INT32 = 2**31 - 1
+_MIDDLE = 2e-5
+"""How near to the middle between two integers single precision cannot tell the sides of a product."""
+_NUDGES = 1 + np.arange(200) / 20_000
 
 
 def set_ranges(
@@ -46,10 +53,50 @@ def set_ranges(
         both = [named[state.input], named[state.output]]
         reach |= dict.fromkeys(both, graph.reach(both, most=most))
     for tensor, most in graph.products(reach).items():
-        reach[tensor] = graph.reach([tensor], most=most)
+        reach[tensor] = reach.get(tensor, UNEVEN * graph.reach([tensor], most=most))
     for tensor, most in reach.items():
         graph.rescale(tensor, most / _INT8_STEPS, 0)
     graph.cap_gates()
+
+
+def avoid_ties(model: Any, operators: Sequence[str], groups: Sequence[set[int]]) -> None:
+    """Widen the ranges of products by up to 1 % until none ends in the middle between two integers.
+
+    Runtimes part ways there: XNNPACK rounds half to even in single precision on x86 and half up on
+    Arm, the reference kernel half up. A gate (scale 1/256) times a cell that has one scale before
+    and after would in one of 256 products. Where no scale avoids all of them, it is the best one.
+
+    Args:
+        model: An opened int8 model.
+        operators: Its operators by name, in order.
+        groups: Tensors that have to keep one scale.
+    """
+    graph, tensors = _Graph(model, operators), model.subgraphs[0].tensors
+    for name, op in zip(operators, model.subgraphs[0].operators, strict=True):
+        if name == "MUL":
+            out = int(op.outputs[0])
+            a, b, to = (tensors[int(i)].quantization for i in (*op.inputs, out))
+            reach = [np.arange(-128, 128) - int(one.zeroPoint[0]) for one in (a, b)]
+            scales = np.float32(a.scale[0]) * np.float32(b.scale[0])
+            scale = _off_ties(
+                np.unique(np.outer(*reach)).astype(np.float64) * float(scales), float(to.scale[0])
+            )
+            for tensor in next((group for group in groups if out in group), {out}):
+                graph.rescale(tensor, scale, int(to.zeroPoint[0]))
+
+
+def _off_ties(products: NDArray[np.float64], scale: float) -> float:
+    """The least widened scale in which no product is within `_MIDDLE` of a middle."""
+    best, farthest = scale, -1.0
+    for nudge in _NUDGES:
+        value = products / float(np.float32(scale * nudge))
+        value = value[np.abs(value) <= _INT8_STEPS + 1]
+        near = float(np.abs(value - np.floor(value) - 0.5).min())
+        if near > farthest:
+            best, farthest = scale * nudge, near
+        if near > _MIDDLE:
+            break
+    return best
 
 
 class _Graph:

@@ -164,6 +164,7 @@ class Int8Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         most_error_growth: How many times larger the error may be at the end than at the start.
         tuning_updates: Weight updates of quantization-aware training when a limit is missed at
             first; 0 is none.
+        keep_float: Whether the bundle also holds the float network, for replays.
     """
 
     steps: int = 20_000
@@ -173,6 +174,7 @@ class Int8Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     most_saturated: float = 0.01
     most_error_growth: float = 1.05
     tuning_updates: int = 300
+    keep_float: bool = False
 
 
 class AlarmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

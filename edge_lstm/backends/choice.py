@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge_lstm.backends.edgetpu import EdgeTpuBackend
 from edge_lstm.backends.litert import LiteRtBackend
 from edge_lstm.backends.none import NoNetwork
 from edge_lstm.backends.reference import ReferenceBackend
@@ -24,11 +25,13 @@ __all__ = ["BACKENDS", "Selected", "load_backend", "select_backend", "step_us"]
 BACKENDS: Mapping[str, Callable[[Bundle], Backend]] = {
     "litert": LiteRtBackend,
     "reference": ReferenceBackend,
+    "edgetpu": EdgeTpuBackend,
 }
 """Every choice but ``auto`` to what makes its backend, or raises `BackendError` with the reason."""
 
 _AUTO = ("litert", "reference")
-"""What ``auto`` tries, the fastest first; the last one runs wherever NumPy does."""
+"""What ``auto`` tries, the fastest first; the last one runs wherever NumPy does. The Edge TPU is not
+among them: it must be measured before it is taken (`edge_lstm.accelerator`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from edge_lstm.core.stepper import state_tensors
 from edge_lstm.errors import BackendError
 from edge_lstm.quiet import quiet_stderr
 
-__all__ = ["LiteRtBackend"]
+__all__ = ["LiteRtBackend", "interpreter_module"]
 
 _RUNTIMES = (("ai_edge_litert.interpreter", "litert"), ("tflite_runtime.interpreter", "tflite-runtime"))
 
@@ -32,14 +32,16 @@ class LiteRtBackend:
     Args:
         bundle: A verified bundle.
         model: Which member holds the model.
+        delegates: What the interpreter hands operators to, as its package loads them.
 
     Raises:
         BackendError: No interpreter is installed, or it refuses the model.
         BundleError: The model's tensors are not those of the manifest.
     """
 
-    def __init__(self, bundle: Bundle, *, model: str = MODEL) -> None:
+    def __init__(self, bundle: Bundle, *, model: str = MODEL, delegates: Sequence[Any] = ()) -> None:
         self._factory, self.name = _interpreter_class()
+        self._delegates = list(delegates)
         self._bundle, self._content = bundle, bundle.read(model)
         self._single = self._network(1)
         self._batches: dict[int, _Network] = {}
@@ -76,7 +78,9 @@ class LiteRtBackend:
         try:
             with quiet_stderr():  # "INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
                 # One thread: a step takes microseconds, waking a pool takes longer.
-                interpreter = self._factory(model_content=self._content, num_threads=1)
+                interpreter = self._factory(
+                    model_content=self._content, num_threads=1, experimental_delegates=self._delegates
+                )
                 return _Network(interpreter, self._bundle, streams)
         except (ValueError, RuntimeError) as error:
             raise BackendError(
@@ -141,11 +145,25 @@ def _memory(interpreter: Any, index: int) -> NDArray[Any]:  # noqa: ANN401 - of 
     return np.asarray(_Owned(interpreter, index))
 
 
+def interpreter_module() -> Any:  # noqa: ANN401 - of either package
+    """The package that runs TFLite models here, with ``Interpreter`` and ``load_delegate``.
+
+    Raises:
+        BackendError: None is installed.
+    """
+    return _runtime()[0]
+
+
 def _interpreter_class() -> tuple[Any, str]:
+    module, name = _runtime()
+    return module.Interpreter, name
+
+
+def _runtime() -> tuple[Any, str]:
     problems = []
     for module, name in _RUNTIMES:
         try:
-            return importlib.import_module(module).Interpreter, name
+            return importlib.import_module(module), name
         except ImportError as error:
             problems.append(f"{name}: {error}")
     raise BackendError(

@@ -63,6 +63,12 @@ def _facts(bundle: Bundle) -> list[str]:
         ),
         f"assets      {', '.join(manifest.assets) or 'any (one scaling)'}",
     ]
+    if manifest.edgetpu is not None:
+        compiled = manifest.edgetpu
+        lines.append(
+            f"edge tpu    compiled by {compiled.compiler}: {compiled.on_tpu} operators on the TPU,"
+            f" {compiled.on_cpu} on the CPU"
+        )
     if manifest.score_when:
         lines.append(f"score when  {manifest.score_when}")
     lines += [

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 LogLevel = Literal["debug", "info", "warning", "error"]
-BackendChoice = Literal["auto", "litert", "reference"]
+BackendChoice = Literal["auto", "litert", "reference", "edgetpu"]
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Seconds = Annotated[float, Meta(ge=1, le=86_400)]
@@ -144,7 +144,8 @@ class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         node: Name of this device, one level of every topic that is published.
         bundle: The model's bundle (.elb); a relative path starts at this file's folder.
         state_dir: Folder for the states; a relative path starts at this file's folder.
-        backend: What runs the network; auto is the fastest that runs on this board.
+        backend: What runs the network; auto is the fastest that runs on this board, measured where
+            there is an Edge TPU.
         mqtt: The broker.
         inputs: Where readings come from.
         alarm: What this site says over the bundle's calibrated numbers.

@@ -15,6 +15,7 @@ __all__ = [
     "MEMBER",
     "AssetScaling",
     "Channel",
+    "EdgeTpu",
     "FileEntry",
     "Grid",
     "Head",
@@ -198,6 +199,22 @@ class Threshold(msgspec.Struct, frozen=True):
     extrapolated: bool
 
 
+class EdgeTpu(msgspec.Struct, frozen=True):
+    """What ``model.edgetpu.tflite`` is.
+
+    Attributes:
+        compiler: Version of the compiler that made it.
+        source: SHA-256 (hexadecimal) of the network that it was made from.
+        on_tpu: Operators of the network that run on the Edge TPU.
+        on_cpu: Operators that stay on the CPU.
+    """
+
+    compiler: str
+    source: str
+    on_tpu: int
+    on_cpu: int
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Every fact of the model.
 
@@ -225,6 +242,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         metrics: How good it was.
         fidelity: How near the int8 network stays to the float one; empty without a network.
         score_when: Rule that says which frames are scored (`edge_lstm.rule`); empty is always.
+        edgetpu: What the model for the Edge TPU is; null in a bundle that has none.
     """
 
     format: int
@@ -248,3 +266,4 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, Any]
     fidelity: dict[str, Any] = {}
     score_when: str = ""
+    edgetpu: EdgeTpu | None = None

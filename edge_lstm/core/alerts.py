@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from edge_lstm.contracts.alert import Alert, AlertModel, AlertState, Contributor
@@ -33,12 +33,17 @@ class AlertWriter:
     Args:
         channels: The model's channels, in order.
         node: The device.
-        model: Which model speaks.
+        model: Says which model speaks, and what runs it now.
         replayed: Whether readings come from a recording.
     """
 
     def __init__(
-        self, channels: Sequence[Channel], *, node: str, model: AlertModel, replayed: bool = False
+        self,
+        channels: Sequence[Channel],
+        *,
+        node: str,
+        model: Callable[[], AlertModel],
+        replayed: bool = False,
     ) -> None:
         self._channels = tuple(channels)
         self._node, self._model, self._replayed = node, model, replayed
@@ -80,13 +85,13 @@ class AlertWriter:
             ratio=ratio,
             peak=memory.peak,
             contributors=contributors,
-            model=self._model,
+            model=self._model(),
             state=AlertState(age_s=(frame.time_ns - reset[0]) / NS, reset_reason=reset[1]),
             replayed=self._replayed,
         )
 
     def _id(self, asset: str, started_ns: int) -> str:
-        text = "\0".join((self._node, asset, "anomaly", str(started_ns), self._model.sha256))
+        text = "\0".join((self._node, asset, "anomaly", str(started_ns), self._model().sha256))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def _contributors(self, frame: Frame, score: Score) -> list[Contributor]:

@@ -9,7 +9,7 @@ and the next N frames are tried.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,10 +46,12 @@ class Commissioner:
         manifest: The bundle's facts.
         config: What the site asks for.
         node: The device, said in messages.
-        model: Which model, said in messages.
+        model: Says which model it is, and what runs it now.
     """
 
-    def __init__(self, manifest: Manifest, config: CommissionConfig, *, node: str, model: AlertModel) -> None:
+    def __init__(
+        self, manifest: Manifest, config: CommissionConfig, *, node: str, model: Callable[[], AlertModel]
+    ) -> None:
         self._config, self._known = config, manifest.assets
         self._channels = manifest.channels
         self._node, self._model = node, model
@@ -138,7 +140,7 @@ class Commissioner:
             reason=reason,
             channels=[] if rows is None else self._learned(rows),
             node=self._node,
-            model=self._model,
+            model=self._model(),
         )
 
     def _learned(self, rows: Floats) -> list[ChannelScaling]:

@@ -101,7 +101,10 @@ class Detector:
         self._columns = np.arange(len(manifest.channels))
         self._score_when = ScoreWhen(manifest, alarm)
         self._rule = AlarmRule(manifest.threshold, alarm)
-        model = AlertModel(manifest.id, manifest.version, sha256, backend.name)
+
+        def model() -> AlertModel:
+            return AlertModel(manifest.id, manifest.version, sha256, backend.name)
+
         self._writer = AlertWriter(manifest.channels, node=node, model=model, replayed=replayed)
         self._commissioner = Commissioner(manifest, commission or CommissionConfig(), node=node, model=model)
         self._table = StreamTable(manifest)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from edge_lstm.accelerator import Runner
 from edge_lstm.contracts.alert import Alert
 from edge_lstm.contracts.commission import CommissionConfig
 from edge_lstm.contracts.config import DeviceConfig
@@ -190,8 +191,7 @@ class House:
             clock=self.clock,
             stop=stop,
             model=HealthModel("fake", "1", self.sha256),
-            backend="fake",
-            backend_reason="as chosen",
+            backend=Runner(self.backend, None, "as chosen"),
             farewell=FAREWELL,
             filters=("plant/+",),
             reset_reason=begin.reset_reason,

@@ -14,6 +14,7 @@ from tests.benchmark.detection.results import LSTM, OURS, WINDOWED, Result
 from tests.benchmark.detection.summary import Summary, spread, summarize, watched
 from tests.benchmark.detection.targets import RANKED, targets
 from tests.benchmark.detection.work import Plan
+from tests.benchmark.sections import blocks_of
 from trainer.settings import TrainSettings
 
 __all__ = ["write_page"]
@@ -63,7 +64,8 @@ def write_page(page: Path, plan: Plan, results: Sequence[Result]) -> None:
         jobs={1: "one", 2: "two"}.get(plan.processes, str(plan.processes)),
     )
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(text, encoding="utf-8")
+    others = blocks_of(page.read_text(encoding="utf-8")) if page.is_file() else {}
+    page.write_text("\n".join([text.rstrip(), "", *others.values()]), encoding="utf-8")
     _draw(page.parent / "img", summary, results)
 
 
