@@ -41,6 +41,9 @@ def _reference() -> str:
             raise click.UsageError(f"no command '{name}' behind its entry point")
         context = click.Context(command, info_name=name, parent=root, terminal_width=100)
         parts.append(_section(f"edge-lstm {name}", command.get_help(context)))
+        for part, below in getattr(command, "commands", {}).items():
+            inner = click.Context(below, info_name=part, parent=context, terminal_width=100)
+            parts.append(_section(f"edge-lstm {name} {part}", below.get_help(inner)))
     return "\n".join(parts)
 
 

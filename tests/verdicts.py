@@ -25,6 +25,7 @@ class Compared:
 
     Attributes:
         readings: Readings that both scored.
+        opened: Readings of these with an episode open by the first: without any, nothing is proved.
         changed: Readings of these with an open episode by one and none by the other.
         crossed: Readings whose score is above the threshold by one and not by the other.
         unequal: Readings after which an output or a state differs.
@@ -33,6 +34,7 @@ class Compared:
     """
 
     readings: int
+    opened: int
     changed: int
     crossed: int
     unequal: int
@@ -70,18 +72,19 @@ def changed_verdicts(
         Detector(bundle.manifest, one, sha256=bundle.sha256, weights=bundle.weights(), node="n", max_assets=1)
         for one in pair
     ]
-    readings = changed = crossed = unequal = greatest = 0
+    readings = opened = changed = crossed = unequal = greatest = 0
     score = 0.0
     for reading in _readings(bundle, values, asset):
         a, b = (next(e for e in d.push(reading) if isinstance(e, Score)) for d in detectors)
         off = int(np.abs(pair[0].last - pair[1].last).max())
         readings += 1
+        opened += a.status == StreamStatus.OPEN
         changed += (a.status == StreamStatus.OPEN) != (b.status == StreamStatus.OPEN)
         crossed += (a.score > a.threshold) != (b.score > b.threshold)
         unequal += off > 0
         greatest = max(greatest, off)
         score = max(score, abs(a.score - b.score) / a.threshold)
-    return Compared(readings, changed, crossed, unequal, greatest, score)
+    return Compared(readings, opened, changed, crossed, unequal, greatest, score)
 
 
 def _readings(bundle: Bundle, values: NDArray[np.float64], asset: str) -> Iterator[Reading]:

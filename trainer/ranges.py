@@ -25,9 +25,6 @@ _SQUASHES = frozenset({"LOGISTIC", "TANH"})
 _INT8_STEPS = 127
 MARGIN = 1.1
 """What was measured is not the utmost."""
-UNEVEN = 1.01
-"""A gate has a scale of 1/256. Were a product's scale that of its other factor, every 256th product
-would lie in the middle between two integers, where kernels round differently."""
 _INT32 = 2**31 - 1
 _MIDDLE = 2e-5
 """How near to the middle between two integers single precision cannot tell the sides of a product."""
@@ -53,7 +50,7 @@ def set_ranges(
         both = [named[state.input], named[state.output]]
         reach |= dict.fromkeys(both, graph.reach(both, most=most))
     for tensor, most in graph.products(reach).items():
-        reach[tensor] = reach.get(tensor, UNEVEN * graph.reach([tensor], most=most))
+        reach[tensor] = reach.get(tensor, graph.reach([tensor], most=most))
     for tensor, most in reach.items():
         graph.rescale(tensor, most / _INT8_STEPS, 0)
     graph.cap_gates()

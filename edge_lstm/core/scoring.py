@@ -40,7 +40,7 @@ class Scorer:
         self._shown = np.array([[kind != "pca_t2"] for kind in kinds])  # (heads, 1)
         members = [MEMBER[kind] for kind in kinds]
         shares = [1 / members.count(member) / len(set(members)) for member in members]
-        self._share = np.array(shares)  # (heads,), sum 1
+        self.share = np.array(shares)  # (heads,), sum 1
         self._pre_alpha = np.array([[head.pre_alpha] for head in scoring.heads])  # (heads, 1)
         self._alpha = np.array([[head.alpha] for head in scoring.heads])  # (heads, 1)
         self._mean = np.array([head.mean for head in scoring.heads])  # (heads, channels)
@@ -104,7 +104,7 @@ class Scorer:
 
     def levels(self, smoothed: Floats) -> Floats:
         """Each head's part of the score, (..., heads), from smoothed squares (..., heads, channels)."""
-        parts: Floats = np.log1p(self.mean(smoothed) / self._scale) * self._share
+        parts: Floats = np.log1p(self.mean(smoothed) / self._scale) * self.share
         return parts
 
     def fuse(self, smoothed: Floats) -> tuple[float, Floats]:

@@ -61,7 +61,8 @@ def backends(path: Path | None, choice: BackendChoice = "auto") -> list[Finding]
         return [ok("backend", f"{path} has no network: NumPy is enough")]
     trials = {name: _tried(bundle, name) for name in BACKENDS}
     taken: str = choice
-    if choice == "auto":  # the first that is there, as `edge_lstm.backends.select_backend` takes it
+    if choice == "auto":  # the first that is there, as `edge_lstm.backends.select_backend` takes it;
+        # the reference kernel comes before the Edge TPU and is always there
         taken = next((name for name, trial in trials.items() if not trial.absent), choice)
     return [_backend(trial, taken=name == taken) for name, trial in trials.items()]
 

@@ -72,6 +72,7 @@ def test_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
 
     assert {"edge_lstm", "firmware_tools", "trainer", information} == tops
     assert "edge_lstm/py.typed" in names
+    assert "firmware_tools/c/model.c.in" in names
     assert f"{information}/licenses/LICENSE" in names
 
 

@@ -19,6 +19,9 @@ from edge_lstm.testing import fake_manifest
 
 pytestmark = [pytest.mark.train]
 
+HERE = ("litert", "reference")
+"""What runs on every machine that runs these tests."""
+
 _EVERY_MODULE = """
 import importlib, pkgutil, sys
 import edge_lstm
@@ -143,15 +146,15 @@ def test_all_backends_say_how_they_do(tiny_bundle: Path, without_interpreter: di
     facts = json.loads(edge_lstm("selftest", tiny_bundle, "--backend", "all", "--json").stdout)
 
     assert 0 == both.returncode == one.returncode
-    litert, reference = both.stdout.splitlines()
+    litert, reference, *others = both.stdout.splitlines()
     assert litert.startswith("pass: 256 steps on litert, greatest difference 0")
     assert reference.startswith("pass: 256 steps on reference, ")
-    absent, present = one.stdout.splitlines()
+    assert len(BACKENDS) - 2 == len(others)
+    absent, present, *_ = one.stdout.splitlines()
     assert absent.startswith("n/a:  litert: no TFLite interpreter on this board")
     assert reference == present
-    assert [(name, True, True) for name in BACKENDS] == [
-        (fact["backend"], fact["available"], fact["passed"]) for fact in facts
-    ]
+    assert list(BACKENDS) == [fact["backend"] for fact in facts]
+    assert [(True, True)] * 2 == [(fact["available"], fact["passed"]) for fact in facts[:2]]
 
 
 def test_replay_and_evaluate_run_on_a_named_backend(
@@ -159,7 +162,7 @@ def test_replay_and_evaluate_run_on_a_named_backend(
 ) -> None:
     """The option stands over the environment and over `auto`; the verdicts are the same."""
     found = {}
-    for name in BACKENDS:
+    for name in HERE:
         out = tmp_path / f"{name}.csv"
         options = ("--bundle", tiny_bundle, "--scores", out, "--backend", name)
         done = edge_lstm("replay", tiny_history, *options)
