@@ -5,9 +5,10 @@ VENV = .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet install
 ARGS =
+PYTHONS =
 
 help:
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 setup: $(VENV)/.dev ## .venv with everything for the checks and the tests
 
@@ -29,6 +30,15 @@ fix: $(VENV)/.dev ## mend what ruff can mend
 test: $(VENV)/.dev ## all tests but the benchmarks
 	$(BIN)/python -m pytest $(ARGS)
 
+test-runtimes: $(VENV)/.dev ## golden vectors on every interpreter version in range: PYTHONS="python3.11 python3.13"
+	$(BIN)/python -m tests.boards.runtimes $(foreach python,$(PYTHONS),--python $(python)) $(ARGS)
+
+test-arm64: $(VENV)/.dev ## selftest, replay and daemon on emulated Raspberry Pis (needs qemu-user-static, mosquitto)
+	$(BIN)/python -m tests.boards.arm $(ARGS)
+
+install-sizes: $(VENV)/.dev ## MiB of an installation by kind; fails when the reference kernel's is over 5 MB
+	$(BIN)/python -m tests.boards.sizes
+
 bench: $(VENV)/.dev ## latency, memory and start-up on this machine
 	$(BIN)/python -m pytest tests/benchmark -s $(ARGS)
 
@@ -42,7 +52,7 @@ docs: $(VENV)/.dev ## write the generated documents anew: command reference and 
 	$(BIN)/python docs/generate.py
 
 clean: ## remove .venv, caches and builds
-	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .boards build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The files below say what .venv holds, so that nothing is installed twice.
@@ -64,4 +74,4 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.made
 	@$(PIP) --editable '.[dev,demo]'
 	@touch $(VENV)/.demo $@
 
-.PHONY: help setup demo check fix test bench bench-detection bench-int8 docs clean
+.PHONY: help setup demo check fix test test-runtimes test-arm64 install-sizes bench bench-detection bench-int8 docs clean

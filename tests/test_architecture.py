@@ -142,19 +142,19 @@ def test_entry_points_are_click_commands_of_their_name() -> None:
 @pytest.mark.parametrize(
     ("system", "machine", "python", "expected"),
     [
-        ("linux", "x86_64", "3.11", {"ai-edge-litert<2.4,>=2.1.6", "numpy<3,>=1.26"}),
-        ("linux", "x86_64", "3.13", {"ai-edge-litert<2.4,>=2.1.6", "numpy<3,>=1.26"}),
-        ("linux", "aarch64", "3.11", {"ai-edge-litert<2.2,>=2.1.6", "numpy<3,>=1.26"}),
-        ("linux", "aarch64", "3.13", {"ai-edge-litert<2.2,>=2.1.6", "numpy<3,>=1.26"}),
+        ("linux", "x86_64", "3.11", {"ai-edge-litert<2.4,>=1.2", "numpy<3,>=1.26"}),
+        ("linux", "x86_64", "3.13", {"ai-edge-litert<2.4,>=1.2", "numpy<3,>=1.26"}),
+        ("linux", "aarch64", "3.11", {"ai-edge-litert<2.4,>=1.2", "numpy<3,>=1.26"}),
+        ("linux", "aarch64", "3.13", {"ai-edge-litert<2.4,>=1.2", "numpy<3,>=1.26"}),
         ("darwin", "arm64", "3.12", {"ai-edge-litert<2.4,>=2.1.6", "numpy<3,>=1.26"}),
         ("win32", "AMD64", "3.12", {"ai-edge-litert<2.4,>=2.1.6", "numpy<3,>=1.26"}),
-        ("linux", "armv7l", "3.11", {"tflite-runtime==2.14.0", "numpy<2,>=1.26"}),
+        ("linux", "armv7l", "3.11", {"tflite-runtime==2.14.0", "numpy<2,>=1.24"}),
         ("linux", "armv7l", "3.13", {"numpy<3,>=1.26"}),
         ("linux", "riscv64", "3.12", {"numpy<3,>=1.26"}),
     ],
 )
 def test_interpreter_fits_the_board(system: str, machine: str, python: str, expected: set[str]) -> None:
-    """Each board gets exactly the interpreter that has a wheel for it and was seen to run (ADR 0007)."""
+    """Each board gets exactly the interpreter that has a wheel for it and was seen to run (ADR 0014)."""
     board = {"sys_platform": system, "platform_machine": machine, "python_version": python}
     wanted = [Requirement(text) for text in _project()["project"]["dependencies"]]
     chosen = {

@@ -1,0 +1,1 @@
+"""``edge-lstm doctor``: will it run here, and if not, why not."""

@@ -1,0 +1,75 @@
+"""All checks, in the order in which a person would put things right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from edge_lstm.config import load_config
+from edge_lstm.contracts.config import DeviceConfig
+from edge_lstm.doctor.board import memory, model, power, temperature
+from edge_lstm.doctor.broker import broker, no_broker
+from edge_lstm.doctor.clock import clock, rtc
+from edge_lstm.doctor.edgetpu import edge_tpu
+from edge_lstm.doctor.finding import Finding, fail, ok
+from edge_lstm.doctor.python import cpu, interpreter, libc, packages
+from edge_lstm.doctor.runtimes import backends, interpreters
+from edge_lstm.doctor.storage import storage
+from edge_lstm.errors import ConfigError
+
+__all__ = ["examine", "passed"]
+
+_STATE_DIR = Path("/var/lib/edge-lstm")
+
+
+def examine(
+    *,
+    root: Path = Path("/"),
+    bundle: Path | None = None,
+    config: Path | None = None,
+    environ: Mapping[str, str],
+) -> list[Finding]:
+    """Look at this board.
+
+    Args:
+        root: Where its files are; anything but ``/`` is a copy, of a Raspberry Pi for example.
+        bundle: Golden vectors to replay; ``None`` is the configuration's bundle.
+        config: The site's configuration, for the broker and the folder of the states.
+        environ: Environment variables, which stand over the configuration.
+    """
+    found, site = ([], None) if config is None else _site(config, environ)
+    if bundle is None and site is not None:
+        bundle = Path(site.bundle)
+    state_dir = Path(site.state_dir) if site is not None else _STATE_DIR
+    return [
+        interpreter(),
+        packages(),
+        libc(root),
+        model(root),
+        cpu(root),
+        memory(root),
+        temperature(root),
+        power(root),
+        *interpreters(),
+        *backends(bundle, site.backend if site is not None else "auto"),
+        *edge_tpu(root),
+        *storage(root, state_dir),
+        clock(root),
+        rtc(root),
+        *found,
+        *([no_broker()] if site is None else broker(site)),
+    ]
+
+
+def _site(path: Path, environ: Mapping[str, str]) -> tuple[list[Finding], DeviceConfig | None]:
+    """The configuration, or the first thing that is wrong with it."""
+    try:
+        site = load_config(path, environ=environ)
+    except ConfigError as error:
+        return [fail("config", str(error), "put that key right; configs/edge-lstm.yaml explains all")], None
+    return [ok("config", f"{path}: node '{site.node}'")], site
+
+
+def passed(findings: list[Finding]) -> bool:
+    """Whether nothing fails."""
+    return all(finding.status != "fail" for finding in findings)
