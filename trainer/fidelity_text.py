@@ -8,6 +8,9 @@ from trainer.pages.records import Parity
 
 __all__ = ["fidelity_lines", "parity"]
 
+FARTHEST = 12
+"""Channels that the report shows; the manifest has all."""
+
 
 def fidelity_lines(manifest: Manifest) -> list[str]:
     """For the terminal and the card; nothing for a bundle without a network."""
@@ -49,5 +52,5 @@ def parity(fidelity: Fidelity) -> Parity:
         int8_score=fidelity.int8,
         step=fidelity.step,
         error=fidelity.error,
-        by_channel=said["error_by_channel"],
+        by_channel=dict(sorted(said["error_by_channel"].items(), key=lambda one: -one[1])[:FARTHEST]),
     )

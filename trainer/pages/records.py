@@ -193,7 +193,7 @@ class Parity:
         int8_score: (rows,) scores of the int8 model.
         step: (points,) steps at which the error was taken.
         error: (points,) mean distance of the network's outputs, model units.
-        by_channel: Channel to that distance over the spread of its normal residual.
+        by_channel: Channel to that distance over the spread of its normal residual; some of them.
     """
 
     figures: Mapping[str, float]

@@ -253,10 +253,12 @@ def _thin(curve: RateCurve) -> tuple[Floats, Floats]:
 def _parity(parity: Parity) -> Markup:
     total = len(parity.float_score)
     parts = tag("div", _agreement(parity), _pairs(parity.figures, "int8 against float"), class_="pair")
-    beside = tag("div", _drift(parity), _pairs(parity.by_channel, "Distance a channel"), class_="pair")
+    farthest = tag("figcaption", "Distance of the outputs, the farthest channels")
+    channels = tag("figure", farthest, _pairs(parity.by_channel, "Distance a channel"))
+    beside = tag("div", _drift(parity), channels, class_="pair")
     lead = (
         f"Scores of the same {total:,} rows, held-out ones and such with injected faults; on the line both "
-        f"models agree. The state is carried on from the first row to the last. The distance of a channel "
+        f"models agree. The state is carried on from the first row to the last. A channel's distance "
         f"is in standard deviations of its normal residual."
     )
     return section("int8 against float", parts, beside, lead=lead)
