@@ -10,7 +10,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from edge_lstm.contracts.manifest import State, Tensor
 from edge_lstm.errors import OperatorError
-from trainer.ranges import avoid_ties, set_ranges
+from trainer.ranges import avoid_ties, rescale, set_ranges
 
 __all__ = ["ConversionError", "describe", "edited", "finish", "operators", "refuse_float"]
 
@@ -103,8 +103,7 @@ def _share_scales(model: Any, states: Sequence[tuple[int, int]]) -> None:
     readers make their multipliers from it when the model is loaded.
 
     Raises:
-        ConversionError: More than one of them is computed, or one is read by an operator
-            whose constants rest on the scale it had.
+        ConversionError: More than one of them is computed, or none.
     """
     graph, names = model.subgraphs[0], operators_of(model)
     groups = _same_numbers(model, states)
@@ -122,8 +121,7 @@ def _share_scales(model: Any, states: Sequence[tuple[int, int]]) -> None:
         for i in group:
             mine = graph.tensors[i].quantization
             if (mine.scale[0], mine.zeroPoint[0]) != (source.scale[0], source.zeroPoint[0]):
-                _refuse_fixed_readers(model, i)
-                mine.scale, mine.zeroPoint = source.scale, source.zeroPoint
+                rescale(model, names, i, float(source.scale[0]), int(source.zeroPoint[0]))
 
 
 def _same_numbers(model: Any, states: Sequence[tuple[int, int]]) -> list[set[int]]:
@@ -139,19 +137,6 @@ def _same_numbers(model: Any, states: Sequence[tuple[int, int]]) -> list[set[int
         joined = [group for group in groups if group & link]
         groups = [group for group in groups if not group & link] + [link.union(*joined)]
     return [group for group in groups if any(group & set(pair) for pair in states)]
-
-
-def _refuse_fixed_readers(model: Any, tensor: int) -> None:
-    """A bias is quantized by the scale of its matmul's input: that scale must stay."""
-    graph = model.subgraphs[0]
-    for name, op in zip(operators_of(model), graph.operators, strict=True):
-        if name == "FULLY_CONNECTED" and op.inputs[0] == tensor and len(op.inputs) > 2 and op.inputs[2] >= 0:
-            raise ConversionError(
-                "a state cannot have one scale",
-                expected="matmuls without bias on the states",
-                got=f"FULLY_CONNECTED with a bias on {graph.tensors[tensor].name.decode()}",
-                do="report this with the train.yaml used",
-            )
 
 
 def operators_of(model: Any) -> list[str]:

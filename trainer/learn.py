@@ -36,7 +36,7 @@ Singles = NDArray[np.float32]
 
 REPRESENTATIVE_ROWS = 2000
 """What sets the int8 ranges: half of it undisturbed, half with injected faults."""
-DISTURBED_ROWS = 10_000
+DISTURBED_ROWS = 20_000
 
 
 LEAD_ROWS = 200
@@ -77,8 +77,11 @@ def tune_for_int8(
 ) -> None:
     """Train further on the learned rows, in place, until int8 follows closely; see `trainer.qat`."""
     marked = _marked(prepared, settings, names)
+    learned = _learned(prepared, marked)
+    # With nothing to predict: the two must agree there, and not learn the faults.
+    faulty = [(rows, np.zeros_like(rows)) for rows in _disturbed([x for x, _ in learned])]
     updates = settings.int8.tuning_updates
-    tune(model, _learned(prepared, marked), spread, updates=updates, progress=watcher.advance)
+    tune(model, [*learned, *faulty], spread, updates=updates, progress=watcher.advance)
     _silence(model, marked)
 
 
@@ -143,18 +146,27 @@ def convert_both(model: Autoencoder, prepared: Prepared) -> tuple[Converted, Con
 
 
 def _sample(model: Autoencoder, stretches: Sequence[Singles], most: int) -> tuple[Singles, list[Singles]]:
-    """Rows spread over stretches, and every state before each of them."""
+    """Rows of stretches, and every state before each of them.
+
+    Spread evenly, and besides those at which an output or a state goes farthest: it is the
+    ends that set a range.
+    """
     share = min(1.0, TRACE_ROWS / sum(len(rows) for rows in stretches))
     kept = [rows[: max(1, round(len(rows) * share))] for rows in stretches]
-    states = [np.concatenate(one) for one in zip(*(forward(model, rows)[1] for rows in kept), strict=True)]
-    rows = np.concatenate(kept)
-    chosen = np.unique(np.linspace(0, len(rows) - 1, most).astype(int))
-    return rows[chosen], [state[chosen] for state in states]
+    parts: list[dict[str, Singles]] = []
+    for rows in kept:
+        said, states = forward(model, rows)
+        parts.append({"": rows, **said, **{str(i): state for i, state in enumerate(states)}})
+    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    ends = [end(array, axis=0) for array in whole.values() for end in (np.argmin, np.argmax)]
+    even = np.linspace(0, len(whole[""]) - 1, most).astype(int)
+    chosen = np.unique(np.concatenate([even, *ends]))
+    return whole[""][chosen], [whole[str(i)][chosen] for i in range(len(model.shape.states))]
 
 
 def _disturbed(stretches: Sequence[Singles]) -> list[Singles]:
     """Runs of the stretches with a fault each, one after the other; the stretches where none fits."""
-    normal = cut_runs([rows.astype(np.float64) for rows in stretches], lead=60, horizon=60, most=200)
+    normal = cut_runs([rows.astype(np.float64) for rows in stretches], lead=60, horizon=300, most=200)
     runs = inject(normal, most_rows=DISTURBED_ROWS).runs
     joined = np.clip(runs, -CLIP, CLIP).reshape(-1, runs.shape[2])
     return [joined.astype(np.float32)] if len(joined) else list(stretches)

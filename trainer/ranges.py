@@ -19,13 +19,16 @@ from edge_lstm.contracts.manifest import State
 from trainer.rounding import CELL, GATE, ONE
 from trainer.scale import CLIP
 
-__all__ = ["avoid_ties", "set_ranges"]
+__all__ = ["avoid_ties", "rescale", "set_ranges"]
 
 _SQUASHES = frozenset({"LOGISTIC", "TANH"})
 _INT8_STEPS = 127
 MARGIN = 1.1
 """What was measured is not the utmost."""
+SPARE = 1.5
+"""Of a sum that nothing squashes: how much farther than measured it may go."""
 _INT32 = 2**31 - 1
+_INT32_TYPE = 2  # TensorType.INT32 of the schema
 _MIDDLE = 2e-5
 """How near to the middle between two integers single precision cannot tell the sides of a product."""
 _NUDGES = 1 + np.arange(200) / 20_000
@@ -51,7 +54,7 @@ def set_ranges(
         reach |= dict.fromkeys(both, graph.reach(both, most=most))
     for tensor, most in graph.products(reach).items():
         reach[tensor] = reach.get(tensor, graph.reach([tensor], most=most))
-    for tensor, most in reach.items():
+    for tensor, most in (reach | graph.sums(reach)).items():
         graph.rescale(tensor, most / _INT8_STEPS, 0)
     graph.cap_gates()
 
@@ -82,6 +85,11 @@ def avoid_ties(model: Any, operators: Sequence[str], groups: Sequence[set[int]])
                 graph.rescale(tensor, scale, int(to.zeroPoint[0]))
 
 
+def rescale(model: Any, operators: Sequence[str], tensor: int, scale: float, zero_point: int) -> None:
+    """Give one tensor of an opened model another scale; a bias that rests on it is rounded anew."""
+    _Graph(model, operators).rescale(tensor, scale, zero_point)
+
+
 def _off_ties(products: NDArray[np.float64], scale: float) -> float:
     """The least widened scale in which no product is within `_MIDDLE` of a middle."""
     best, farthest = scale, -1.0
@@ -107,11 +115,11 @@ class _Graph:
             for i in op.inputs:
                 self._readers.setdefault(int(i), []).append((name, op))
 
-    def reach(self, tensors: Sequence[int], *, most: float) -> float:
+    def reach(self, tensors: Sequence[int], *, most: float, margin: float = MARGIN) -> float:
         """How far from 0 tensors go, as measured and a little farther, but no farther than `most`."""
         facts = [self._graph.tensors[tensor].quantization for tensor in tensors]
         ends = [(float(one.scale[0]), int(one.zeroPoint[0])) for one in facts]
-        return min(most, MARGIN * max(scale * max(128 + zero, 127 - zero) for scale, zero in ends))
+        return min(most, margin * max(scale * max(128 + zero, 127 - zero) for scale, zero in ends))
 
     def products(self, known: Mapping[int, float]) -> dict[int, float]:
         """Bounds of the products of tensors that are bounded themselves."""
@@ -124,6 +132,36 @@ class _Graph:
             elif name == "MUL" and all(int(i) in bounds for i in op.inputs):
                 found[first] = bounds.setdefault(first, float(np.prod([bounds[int(i)] for i in op.inputs])))
         return found
+
+    def sums(self, known: Mapping[int, float]) -> dict[int, float]:
+        """Bounds of weighted sums that no sigmoid or tanh follows: the code, and what the heads say.
+
+        A sum is bounded by its weights where its input is; real faults drive it farther than
+        injected ones.
+        """
+        bounds = dict(known) | dict.fromkeys(
+            (int(op.outputs[0]) for n, op in self._ops if n in _SQUASHES), ONE
+        )
+        found = {}
+        for name, op in self._ops:
+            out = int(op.outputs[0])
+            if name == "FULLY_CONNECTED" and not self._is_squashed(out):
+                most = self._heaviest(op, bounds.get(int(op.inputs[0]), np.inf))
+                found[out] = self.reach([out], most=most, margin=SPARE)
+        return found
+
+    def _heaviest(self, op: Any, bound: float) -> float:
+        """How far the farthest of its outputs can go with an input within +-bound."""
+        weights, *bias = (self._real(int(i)) for i in op.inputs[1:] if i >= 0)
+        total = bound * np.abs(weights).sum(axis=1)
+        return float((total + np.abs(bias[0]) if bias else total).max())
+
+    def _real(self, tensor: int) -> NDArray[np.float64]:
+        """What a constant stands for."""
+        constant = self._graph.tensors[tensor]
+        dtype = "<i4" if constant.type == _INT32_TYPE else "i1"
+        whole = np.frombuffer(bytes(self._model.buffers[constant.buffer].data), dtype).reshape(constant.shape)
+        return whole.astype(np.float64) * float(constant.quantization.scale[0])
 
     def cap_gates(self) -> None:
         """End what only goes into sigmoids and tanhs at +-`GATE`."""

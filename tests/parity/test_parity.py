@@ -232,11 +232,10 @@ def test_model_left_in_float_is_refused_with_operator_and_tensor(plain: Made) ->
     ("states", "says"),
     [
         ([State("hidden_in_0", "hidden_out_0"), State("hidden_in_0", "cell_out_0")], "cell_out_0"),
-        ([State("frame", "hidden_out_0")], "FULLY_CONNECTED with a bias on frame"),
         ([State("frame", "hidden_in_0")], "got none"),
     ],
 )
 def test_state_without_one_scale_is_refused(plain: Made, states: list[State], says: str) -> None:
-    """Two computed tensors behind a state, or a bias that rests on its scale, cannot be made one."""
+    """Two computed tensors behind a state, or none, cannot be made one."""
     with pytest.raises(ConversionError, match=says):
         finish(plain.int8.content, "frame", states, whole_int8=True)
