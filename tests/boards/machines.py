@@ -81,7 +81,13 @@ BOARDS = {
     "pi3": Board("Raspberry Pi 3, 64-bit, bookworm", "bookworm-arm64", "cortex-a53"),
     "pi4": Board("Raspberry Pi 4, 64-bit, bookworm", "bookworm-arm64", "cortex-a72", polars=True),
     "pi5": Board("Raspberry Pi 5, 64-bit, trixie", "trixie-arm64", "cortex-a76", polars=True),
-    "pi4-tflite": Board("Raspberry Pi 4, 64-bit, tflite-runtime", "bookworm-arm64", "cortex-a72", _TFLITE),
+    "pi4-tflite": Board(
+        "Raspberry Pi 4, 64-bit, tflite-runtime",
+        "bookworm-arm64",
+        "cortex-a72",
+        (*_TFLITE, "polars>=1.30,<3"),
+        polars=True,
+    ),
     "pi4-reference": Board(
         "Raspberry Pi 4, 64-bit, no interpreter", "bookworm-arm64", "cortex-a72", (), False
     ),

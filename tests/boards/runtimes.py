@@ -67,8 +67,7 @@ def environment(python: str, name: str, packages: list[str], built: Path) -> Pat
     """The interpreter of an environment that holds edge-lstm and these packages."""
     folder = CACHE / "venvs" / name
     inside = folder / "bin" / "python"
-    if not inside.exists():
-        run([python, "-m", "venv", folder])
+    run([python, "-m", "venv", "--clear", folder])
     pip: list[str | Path] = [inside, "-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
     try:
         run([*pip, "--requirement", REFERENCE_REQUIREMENTS, *packages])
@@ -114,6 +113,7 @@ def main(argv: list[str]) -> int:
             failed += not said.passed
             cells.append(said.text if said.passed else f"**{said.text}**")
         print(f"| {short} | {runtime} | {' | '.join(cells)} |", flush=True)
+        shutil.rmtree(inside.parents[1])  # up to 300 MB each
     return 1 if failed else 0
 
 
