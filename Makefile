@@ -33,7 +33,7 @@ test: $(VENV)/.dev ## all tests but the benchmarks
 test-runtimes: $(VENV)/.dev ## golden vectors on every interpreter version in range: PYTHONS="python3.11 python3.13"
 	$(BIN)/python -m tests.boards.runtimes $(foreach python,$(PYTHONS),--python $(python)) $(ARGS)
 
-test-arm64: $(VENV)/.dev ## selftest, replay and daemon on emulated Raspberry Pis (needs qemu-user-static, mosquitto)
+test-arm64: $(VENV)/.dev ## selftest, replay and daemon on emulated Raspberry Pis (needs qemu-user-static, gcc-arm-linux-gnueabihf, mosquitto)
 	$(BIN)/python -m tests.boards.arm $(ARGS)
 
 install-sizes: $(VENV)/.dev ## MiB of an installation by kind; fails when the reference kernel's is over 5 MB
