@@ -25,6 +25,7 @@ from trainer.data import History
 from trainer.draft import draft, heads_of, select
 from trainer.fidelity import Fidelity
 from trainer.fidelity import measure as measure_fidelity
+from trainer.fidelity_text import fidelity_lines
 from trainer.fit import Fitted
 from trainer.gate import failures, refuse
 from trainer.held_contest import chosen, costs_of, hold_contest
@@ -127,13 +128,16 @@ def build(
     found = _failures(built, settings)
     tuned = bool(found) and settings.int8.tuning_updates > 0
     if tuned:
-        watcher.stage("quantization-aware training")
         watcher.say(f"int8 does not follow float closely enough yet: {'; '.join(found)}")
+        watcher.stage("quantization-aware training")
         whole = _tuned(whole, settings, history, name, watcher)
         built = _finish(whole, settings, history.channels, watcher, labelled)
         built.note(int8_tuning={"updates": settings.int8.tuning_updates, "because": found})
         found = _failures(built, settings)
-    refuse(found, tuned=tuned)
+    if found:
+        for line in fidelity_lines(built.manifest):
+            watcher.say(line)
+    refuse(found, tuned=tuned, attention=settings.model.attention > 0)
     return built
 
 

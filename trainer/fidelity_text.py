@@ -18,13 +18,15 @@ def fidelity_lines(manifest: Manifest) -> list[str]:
     if not said:
         return []
     episodes = said["episodes"]
+    tuned = manifest.training.get("int8_tuning")
+    after = f", after {tuned['updates']} updates of quantization-aware training" if tuned else ""
     return [
         (
             f"int8 against float over {said['steps']:,} steps: score correlation {said['correlation']:.4f}, "
             f"rank correlation {said['rank_correlation']:.4f} "
             f"(network alone {said['network_rank_correlation']:.4f}), "
             f"{said['changed_verdicts']:.3%} of the verdicts changed, "
-            f"episodes {episodes['int8']} and {episodes['float']}"
+            f"episodes {episodes['int8']} and {episodes['float']}{after}"
         )
     ]
 
@@ -33,15 +35,17 @@ def parity(fidelity: Fidelity) -> Parity:
     """For the report's page."""
     said = fidelity.figures
     figures = {
+        "distinct rows": said["rows"],
         "steps": said["steps"],
         "correlation of the scores": said["correlation"],
         "rank correlation": said["rank_correlation"],
         "rank correlation, network alone": said["network_rank_correlation"],
-        "verdicts changed, %": 100 * said["changed_verdicts"],
+        "share of the verdicts changed, %": 100 * said["changed_verdicts"],
         "episodes, int8": said["episodes"]["int8"],
         "episodes, float": said["episodes"]["float"],
         "error at the end over error at the start": said["error_growth"],
-        "state at its end where float goes on, %": 100 * max(said["saturated"].values(), default=0.0),
+        "a state at the end of its range where float goes on, %": 100
+        * max(said["saturated"].values(), default=0.0),
     }
     for title, key in (("injected faults", "vus_pr"), ("labels", "labelled_vus_pr")):
         if said[key]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from edge_lstm.errors import OperatorError
@@ -25,34 +26,47 @@ def failures(figures: Mapping[str, Any], limits: Int8Settings) -> list[str]:
     vus = [figures[name] for name in ("vus_pr", "labelled_vus_pr") if figures[name]]
     lost = max((one["float"] - one["int8"] for one in vus), default=0.0)
     stuck = max(figures["saturated"].values(), default=0.0)
-    rank, changed = figures["rank_correlation"], figures["changed_verdicts"]
-    growth = figures["error_growth"]
-    beyond = {
-        "least_rank_correlation": (
-            rank < limits.least_rank_correlation,
-            f"rank correlation of the scores {rank:.4f}",
+    said = [
+        _Limit(
+            "least_rank_correlation", "rank correlation of the scores", figures["rank_correlation"], ".4f"
         ),
-        "most_changed_verdicts": (
-            changed > limits.most_changed_verdicts,
-            f"{changed:.2%} of the verdicts changed",
+        _Limit(
+            "most_changed_verdicts", "share of the verdicts that changed", figures["changed_verdicts"], ".2%"
         ),
-        "most_vus_pr_lost": (lost > limits.most_vus_pr_lost, f"VUS-PR {lost:.4f} lower"),
-        "most_saturated": (
-            stuck > limits.most_saturated,
-            f"{stuck:.2%} of a state at the end of its range where float goes on",
+        _Limit("most_vus_pr_lost", "VUS-PR lost", lost, ".4f"),
+        _Limit(
+            "most_saturated", "share of a state at the end of its range where float goes on", stuck, ".2%"
         ),
-        "most_error_growth": (
-            growth > limits.most_error_growth,
-            f"the error grew {growth:.3g} times over {figures['steps']} steps",
-        ),
-    }
-    return [
-        f"{text} (int8.{name} {getattr(limits, name):g})" for name, (is_so, text) in beyond.items() if is_so
+        _Limit("most_error_growth", "growth of the error over the replay", figures["error_growth"], ".3g"),
     ]
+    return [text for one in said if (text := one.missed(getattr(limits, one.key)))]
 
 
-def refuse(found: list[str], *, tuned: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """One figure beside the key of its limit, which says by its first word on which side it lies."""
+
+    key: str
+    what: str
+    value: float
+    form: str
+
+    def missed(self, limit: float) -> str:
+        """What to say; empty within the limit."""
+        least = self.key.startswith("least")
+        if not (self.value < limit if least else self.value > limit):
+            return ""
+        end, form = "at least" if least else "at most", self.form
+        return f"{self.what} {self.value:{form}}, {end} {limit:{form}} (int8.{self.key}: {limit:g})"
+
+
+def refuse(found: list[str], *, tuned: bool, attention: bool) -> None:
     """Raise when anything is beyond its limit.
+
+    Args:
+        found: Of `failures`.
+        tuned: Whether quantization-aware training was tried.
+        attention: Whether the model has attention.
 
     Raises:
         FidelityError: With all of it, and what to try.
@@ -61,10 +75,11 @@ def refuse(found: list[str], *, tuned: bool) -> None:
         return
     after = " after tuning" if tuned else ""
     more = "" if tuned else "let it tune (int8.tuning_updates 300), "
+    more += "leave model.attention out, " if attention else ""
     raise FidelityError(
         f"the int8 model does not give the verdicts of the float model{after}",
         expected="every figure of fidelity within the limits of the section int8",
         got="; ".join(found),
-        do=f"{more}give more history, make the network smaller (model.units, model.attention 0), or leave "
-        f"it out (--members var); to accept it, raise the limit in train.yaml",
+        do=f"{more}give more history, try another --seed or a smaller network (--units 8), or leave the "
+        f"network out (--members var); to accept it, raise the limit in train.yaml",
     )

@@ -75,7 +75,11 @@ def _facts(bundle: Bundle) -> list[str]:
         f"{name:<11} {value}" for name, value in manifest.training.items() if isinstance(value, str | int)
     ]
     if "rank_correlation" in manifest.fidelity:
-        lines.append(f"int8/float  rank correlation of scores {manifest.fidelity['rank_correlation']:.4f}")
+        changed, tuned = manifest.fidelity.get("changed_verdicts", 0), manifest.training.get("int8_tuning")
+        lines.append(
+            f"int8/float  rank correlation of scores {manifest.fidelity['rank_correlation']:.4f}, "
+            f"{changed:.3%} of the verdicts changed{', tuned for int8' if tuned else ''}"
+        )
     lines += [f"member      {name}, {entry.length} bytes" for name, entry in manifest.files.items()]
     return lines
 

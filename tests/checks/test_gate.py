@@ -172,9 +172,13 @@ def test_limit_that_cannot_be_kept_is_tuned_for_and_then_refused() -> None:
         def say(self, text: str) -> None:
             said.append(text)
 
-    with pytest.raises(FidelityError, match=r"after tuning.*int8\.least_rank_correlation 1\).*--members var"):
+    with pytest.raises(
+        FidelityError,
+        match=r"after tuning.*at least 1\.0000 \(int8\.least_rank_correlation: 1\).*--members var",
+    ):
         build(history(), msgspec.structs.replace(SETTINGS, int8=strict), name="made", watcher=Listener())
     assert "int8 does not follow float" in said[0]
+    assert "int8 against float over" in said[-1]
 
 
 def test_bundle_without_a_network_has_nothing_to_compare() -> None:
@@ -188,12 +192,12 @@ def test_bundle_without_a_network_has_nothing_to_compare() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"rank_correlation": 0.9}, "rank correlation of the scores 0.9000"),
-        ({"changed_verdicts": 0.02}, "2.00% of the verdicts changed"),
-        ({"vus_pr": {"int8": 0.5, "float": 0.6}}, "VUS-PR 0.1000 lower"),
-        ({"labelled_vus_pr": {"int8": 0.5, "float": 0.6}}, "VUS-PR 0.1000 lower"),
-        ({"saturated": {"cell_out_0": 0.2}}, "20.00% of a state"),
-        ({"error_growth": 2.0}, "grew 2 times over 20000 steps"),
+        ({"rank_correlation": 0.9}, "rank correlation of the scores 0.9000, at least 0.9950"),
+        ({"changed_verdicts": 0.02}, "verdicts that changed 2.00%, at most 0.50%"),
+        ({"vus_pr": {"int8": 0.5, "float": 0.6}}, "VUS-PR lost 0.1000, at most 0.0100"),
+        ({"labelled_vus_pr": {"int8": 0.5, "float": 0.6}}, "VUS-PR lost 0.1000, at most 0.0100"),
+        ({"saturated": {"cell_out_0": 0.2}}, "float goes on 20.00%"),
+        ({"error_growth": 2.0}, "over the replay 2, at most 1.05"),
     ],
 )
 def test_each_limit_is_named_with_its_key(change: dict[str, Any], says: str) -> None:

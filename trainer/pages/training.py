@@ -257,9 +257,9 @@ def _parity(parity: Parity) -> Markup:
     channels = tag("figure", farthest, _pairs(parity.by_channel, "Distance a channel"))
     beside = tag("div", _drift(parity), channels, class_="pair")
     lead = (
-        f"Scores of the same {total:,} rows, held-out ones and such with injected faults; on the line both "
-        f"models agree. The state is carried on from the first row to the last. A channel's distance "
-        f"is in standard deviations of its normal residual."
+        f"Scores of the same {total:,} steps: held-out rows, then such with injected faults, over and over, "
+        f"the state carried on from the first to the last; on the line both models agree. A channel's "
+        f"distance is in standard deviations of its normal residual."
     )
     return section("int8 against float", parts, beside, lead=lead)
 
