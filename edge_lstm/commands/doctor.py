@@ -32,6 +32,7 @@ __all__ = ["doctor"]
     "--root",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     default=Path("/"),
+    show_envvar=True,
     help="Read /proc, /sys, /dev and /run below this folder: a copy of another board's.",
 )
 @click.option("--json", "as_json", is_flag=True, show_envvar=True, help="Print JSON for machines.")

@@ -26,8 +26,14 @@ _WHOLE_S = 25.0
 """Name server, TCP, TLS and the broker's answer, each with a limit of its own below this one."""
 
 
-def no_broker() -> Finding:
-    """Without a configuration there is none to ask."""
+def no_broker(*, given: bool) -> Finding:
+    """Without a configuration there is none to ask.
+
+    Args:
+        given: Whether one was named, which cannot be used.
+    """
+    if given:
+        return info("broker", "not asked: the configuration cannot be used (see config above)")
     return info("broker", "not asked", "edge-lstm doctor --config edge-lstm.yaml")
 
 
@@ -102,7 +108,9 @@ class _Visit:
         if self._answer.is_failure:
             return [self._refused(str(self._answer))]
         tls = ", TLS" if self._settings.tls is not None else ""
-        found = [ok("broker", f"{self._where} accepts us as '{self._settings.username or ''}'{tls}")]
+        user = self._settings.username
+        who = "without a login (anonymous)" if user is None else f"as '{user}'"
+        found = [ok("broker", f"{self._where} accepts us {who}{tls}")]
         found.append(self._subscriptions())
         self._client.disconnect()
         return found

@@ -57,7 +57,7 @@ def examine(
         clock(root),
         rtc(root),
         *found,
-        *([no_broker()] if site is None else broker(site)),
+        *([no_broker(given=config is not None)] if site is None else broker(site)),
     ]
 
 
@@ -66,8 +66,16 @@ def _site(path: Path, environ: Mapping[str, str]) -> tuple[list[Finding], Device
     try:
         site = load_config(path, environ=environ)
     except ConfigError as error:
-        return [fail("config", str(error), "put that key right; configs/edge-lstm.yaml explains all")], None
+        return [fail("config", str(error), _config_fix(error))], None
     return [ok("config", f"{path}: node '{site.node}'")], site
+
+
+def _config_fix(error: ConfigError) -> str:
+    if error.key is not None:
+        return "put that key right; configs/edge-lstm.yaml explains all"
+    if isinstance(error.__cause__, FileNotFoundError):
+        return "give the path of a file that is there; configs/edge-lstm.yaml is one to begin with"
+    return "put that file right; configs/edge-lstm.yaml explains all keys"
 
 
 def passed(findings: list[Finding]) -> bool:

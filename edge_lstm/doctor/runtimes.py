@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -44,7 +45,9 @@ def _interpreter(package: str, version: str) -> Finding:
 def backends(path: Path | None, choice: BackendChoice = "auto") -> list[Finding]:
     """Every backend with a bundle's golden vectors, and its time a step.
 
-    What the daemon would take must work; what goes wrong with another one is a warning.
+    What the daemon would take must work; what goes wrong with another one is a warning. An Edge
+    TPU that was chosen and cannot be used is one too: the daemon then runs on the CPU, with health
+    ``degraded`` (`edge_lstm.daemon.serve`).
 
     Args:
         path: The bundle, or ``None`` when none is given.
@@ -60,11 +63,7 @@ def backends(path: Path | None, choice: BackendChoice = "auto") -> list[Finding]
     if not bundle.manifest.input:
         return [ok("backend", f"{path} has no network: NumPy is enough")]
     trials = {name: _tried(bundle, name) for name in BACKENDS}
-    taken: str = choice
-    if choice == "auto":  # the first that is there, as `edge_lstm.backends.select_backend` takes it;
-        # the reference kernel comes before the Edge TPU and is always there
-        taken = next((name for name, trial in trials.items() if not trial.absent), choice)
-    return [_backend(trial, taken=name == taken) for name, trial in trials.items()]
+    return _findings(trials, choice)
 
 
 class _Trial(msgspec.Struct, frozen=True):
@@ -81,6 +80,21 @@ class _Trial(msgspec.Struct, frozen=True):
     absent: bool = False
     good: bool = False
     fix: str = "install another version of its library, or set backend: reference"
+
+
+def _findings(trials: Mapping[str, _Trial], choice: BackendChoice) -> list[Finding]:
+    """A line a backend; the CPU's must be right beside an Edge TPU too, since it takes over."""
+    cpu, tpu = str(choice), trials["edgetpu"]
+    if choice in ("auto", "edgetpu"):  # the first that is there, as `edge_lstm.backends.select_backend`
+        # takes it; the reference kernel comes before the Edge TPU and is always there
+        cpu = next(name for name, trial in trials.items() if not trial.absent)
+    good = choice == "edgetpu" and trials[cpu].good
+    taken = "edgetpu" if good and tpu.good else cpu
+    found = {name: _backend(trial, taken=name == taken) for name, trial in trials.items()}
+    if good and not tpu.good:
+        fact = f"{tpu.fact} (the daemon would run on {cpu}, with health degraded)"
+        found["edgetpu"] = warn("backend", fact, tpu.fix)
+    return list(found.values())
 
 
 def _backend(trial: _Trial, *, taken: bool) -> Finding:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import pty
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -420,6 +422,45 @@ def test_csv_takes_bad_lines(csv: Path, text: bytes, rows: int) -> None:
 def test_csv_without_channels_is_refused(csv: Path, text: bytes) -> None:
     """An empty file, or a header of another machine, is an error."""
     run(csv, stdin=text, code=2)
+
+
+def _told(csv: Path, text: bytes) -> list[str]:
+    done = subprocess.run([csv], input=text, capture_output=True, check=True, timeout=60)
+    return done.stderr.decode().splitlines()
+
+
+def test_csv_tells_what_a_header_lacks(csv: Path) -> None:
+    """Once: channels that never have a value, columns that nobody reads; nothing when all fits."""
+    lacking, strange = _told(csv, b"time,flow,flow\n1,2,3\n4,5,6\n")
+
+    assert lacking.startswith("warning: ")
+    assert lacking.endswith(': "p ""1"""')
+    assert strange.startswith("note: ")
+    assert strange.endswith(': "time", "flow"')
+    assert [] == _told(csv, b'"p ""1""",flow\n1,2\n')
+    assert [] == _told(csv, b"1,2\n3,4\n")
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_csv_says_how_it_is_used(csv: Path, option: str) -> None:
+    """With the channels of this model."""
+    said = run(csv, option)
+
+    assert said.startswith(b"usage: ")
+    assert said.endswith(b'"flow", "p ""1"""\n')
+
+
+def test_csv_does_not_wait_for_a_person_to_type(csv: Path) -> None:
+    """Without a file and with a terminal on standard input: how it is used, and the end."""
+    terminal, ours = pty.openpty()
+    try:
+        done = subprocess.run([csv], stdin=ours, capture_output=True, check=False, timeout=60)
+    finally:
+        os.close(terminal)
+        os.close(ours)
+
+    assert (2, b"") == (done.returncode, done.stdout)
+    assert done.stderr.startswith(b"usage: ")
 
 
 def test_csv_that_is_not_there_is_refused(csv: Path, tmp_path: Path) -> None:

@@ -87,6 +87,18 @@ def test_prefix_is_everywhere_and_only_there(tmp_path: Path) -> None:
     assert 1 == source.count("edge_lstm_") + source.count("EDGE_LSTM_")
 
 
+def test_library_has_every_required_field(tmp_path: Path) -> None:
+    """Arduino's library specification, rev. 2.2: all of these, and none of them empty."""
+    bundle = make_bundle(tmp_path / "b.elb", LINEAR)
+    text = export(bundle).files["arduino/edge_lstm_model/library.properties"]
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    found = dict(line.split("=", 1) for line in lines)
+    required = {"name", "version", "author", "maintainer", "sentence", "paragraph", "category", "url"}
+
+    assert required <= {name for name, value in found.items() if value}
+    assert found["url"].startswith("https://")
+
+
 def test_unknown_asset_is_refused(tmp_path: Path) -> None:
     """With the names that there are."""
     bundle = make_bundle(tmp_path / "b.elb", LINEAR)

@@ -387,7 +387,34 @@ def test_configuration_that_is_wrong_is_a_line_and_not_the_end(pi: Path, tmp_pat
     report = json.loads(done.stdout)
 
     assert (1, False) == (done.exit_code, report["passed"])
-    assert {"memory", "config", "broker"} <= {one["check"] for one in report["findings"]}
+    by_check = {one["check"]: one for one in report["findings"]}
+    assert {"memory", "config", "broker"} <= set(by_check)
+    assert "that key" in by_check["config"]["fix"]
+    assert "cannot be used" in by_check["broker"]["fact"]
+    assert "--config" not in by_check["broker"]["fix"]
+
+
+@pytest.mark.parametrize(("content", "fix"), [(None, "path of a file"), (b"a: [\n", "that file right")])
+def test_configuration_that_is_no_file_or_no_yaml(
+    pi: Path, tmp_path: Path, content: bytes | None, fix: str
+) -> None:
+    """No key is at fault, so none is to be put right."""
+    path = tmp_path / "site.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    found = of(examine(root=pi, config=path, environ={}), "config")
+
+    assert ("fail", True) == (found.status, fix in found.fix)
+    assert "that key" not in found.fix
+
+
+def test_root_from_the_environment(pi: Path) -> None:
+    """As every option."""
+    done = CliRunner().invoke(
+        doctor, [], env={"EDGE_LSTM_DOCTOR_ROOT": str(pi)}, auto_envvar_prefix="EDGE_LSTM_DOCTOR"
+    )
+
+    assert "Raspberry Pi 4 Model B Rev 1.4\n" in done.stdout
 
 
 def test_text_shows_what_to_do_below_what_was_found(pi: Path) -> None:
@@ -437,3 +464,33 @@ def test_a_backend_that_is_not_there_is_none_of_the_faults(
     assert reference.fact.endswith("(what the daemon takes)")
     assert ("info", True) == (edgetpu.status, "no network for the Edge TPU" in edgetpu.fact)
     assert "fail" == backends(tiny_bundle, "litert")[0].status
+
+
+@pytest.mark.train
+def test_edge_tpu_that_was_chosen_and_cannot_be_used(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon runs on the CPU and calls it degraded, so nothing fails; unless the CPU is wrong too."""
+    litert, reference, tpu = backends(tiny_bundle, "edgetpu")
+
+    assert ["ok", "ok", "warn"] == [one.status for one in (litert, reference, tpu)]
+    assert litert.fact.endswith("(what the daemon takes)")
+    assert not reference.fact.endswith("(what the daemon takes)")
+    assert tpu.fact.endswith("(the daemon would run on litert, with health degraded)")
+    assert "edge-lstm compile" in tpu.fix
+
+    monkeypatch.setitem(
+        cast("dict[str, object]", BACKENDS), "litert", lambda _bundle: os.kill(os.getpid(), signal.SIGKILL)
+    )
+    litert, _, tpu = backends(tiny_bundle, "edgetpu")
+    assert ("fail", True) == (litert.status, litert.fact.endswith("(and the daemon would take it)"))
+    assert "degraded" not in tpu.fact
+
+
+@pytest.mark.train
+def test_edge_tpu_that_was_chosen_and_works(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is what the daemon takes; here the reference kernel stands in its place."""
+    monkeypatch.setitem(cast("dict[str, object]", BACKENDS), "edgetpu", BACKENDS["reference"])
+    found = backends(tiny_bundle, "edgetpu")
+
+    assert [False, False, True] == [one.fact.endswith("(what the daemon takes)") for one in found]
