@@ -55,7 +55,8 @@ def set_ranges(
     for tensor, most in graph.products(reach).items():
         reach[tensor] = reach.get(tensor, graph.reach([tensor], most=most))
     for tensor, most in (reach | graph.sums(reach)).items():
-        graph.rescale(tensor, most / _INT8_STEPS, 0)
+        if most > 0:  # a path whose weights are all 0 keeps what the converter gave it
+            graph.rescale(tensor, most / _INT8_STEPS, 0)
     graph.cap_gates()
 
 

@@ -51,6 +51,20 @@ def test_small_states_keep_their_resolution() -> None:
     assert named["cell_in_0"].scale < 1 / 127
 
 
+def test_path_of_zeros_keeps_a_scale() -> None:
+    """A linear path that was not trained yet gives 0, and 0 needs a scale all the same."""
+    from trainer.convert import Representative, convert
+    from trainer.model import Autoencoder, Shape
+
+    shape, rng = Shape(3, units=4, mode="forecast", cell="peephole", linear=True), np.random.default_rng(0)
+    sample = Representative(
+        rng.normal(size=(50, 3)).astype(np.float32),
+        tuple(rng.normal(size=(50, width)).astype(np.float32) for width in shape.widths),
+    )
+    graph = read_model(convert(Autoencoder(shape, seed=0), sample).content)
+    assert all(scale > 0 for tensor in graph.tensors for scale in tensor.scales)
+
+
 def test_gates_end_where_a_sigmoid_is_flat() -> None:
     """Sums before a sigmoid or tanh reach to 8 at most; bias and grid fit together after the change."""
     graph, _ = converted("lstm", far=50.0, states=20.0)
