@@ -18,6 +18,8 @@ from trainer.model import Autoencoder, Shape  # noqa: E402
 
 Floats = NDArray[np.float64]
 INPUTS, UNITS, ROWS, BATCH = 3, 4, 40, 2
+CELL = 3.0
+"""What no paper has: cells end here, so that int8 can hold them (ADR 0015)."""
 
 
 def sigmoid(a: Floats) -> Floats:
@@ -35,7 +37,7 @@ def gate(cell: Cell, at: int, x: Floats, hidden: Floats) -> Floats:
 def lstm(cell: Cell, x: Floats, hidden: Floats, memory: Floats) -> list[Floats]:
     """Hochreiter & Schmidhuber 1997, with the forget gate of Gers, Schmidhuber & Cummins 2000."""
     i, f, o = (sigmoid(gate(cell, at, x, hidden)) for at in (0, 1, 2))
-    memory = f * memory + i * np.tanh(gate(cell, 3, x, hidden))
+    memory = np.clip(f * memory + i * np.tanh(gate(cell, 3, x, hidden)), -CELL, CELL)
     return [o * np.tanh(memory), memory]
 
 
@@ -44,7 +46,7 @@ def peephole(cell: Cell, x: Floats, hidden: Floats, memory: Floats) -> list[Floa
     peeps = [np.asarray(w, np.float64) for w in (cell.peep_i, cell.peep_f, cell.peep_o)]
     i = sigmoid(gate(cell, 0, x, hidden) + peeps[0] * memory)
     f = sigmoid(gate(cell, 1, x, hidden) + peeps[1] * memory)
-    memory = f * memory + i * np.tanh(gate(cell, 3, x, hidden))
+    memory = np.clip(f * memory + i * np.tanh(gate(cell, 3, x, hidden)), -CELL, CELL)
     o = sigmoid(gate(cell, 2, x, hidden) + peeps[2] * memory)
     return [o * np.tanh(memory), memory]
 
@@ -53,7 +55,7 @@ def cifg(cell: Cell, x: Floats, hidden: Floats, memory: Floats) -> list[Floats]:
     """Greff et al. 2017, variant CIFG: what is forgotten makes room for what is taken in."""
     f, o = (sigmoid(gate(cell, at, x, hidden)) for at in (0, 1))
     i = 1 - f
-    memory = f * memory + i * np.tanh(gate(cell, 2, x, hidden))
+    memory = np.clip(f * memory + i * np.tanh(gate(cell, 2, x, hidden)), -CELL, CELL)
     return [o * np.tanh(memory), memory]
 
 
