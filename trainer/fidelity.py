@@ -140,7 +140,7 @@ def measure(
         "vus_pr": _areas(faulty, ours.score, theirs.score),
         "labelled_vus_pr": _labelled(manifest, int8, real, weights, labelled),
         "saturated": {
-            state.output: float((rail & (np.abs(a - b) > tensor.scale)).mean())
+            state.output: float((rail & (np.abs(b) > np.abs(a) + tensor.scale)).mean())
             for state, (_, tensor), rail, a, b in zip(
                 manifest.states,
                 state_tensors(with_tensors_of(manifest, int8)),

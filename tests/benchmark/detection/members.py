@@ -124,7 +124,7 @@ def score_all(
     part = Part(test.asset, test.time_ns, held, np.isfinite(values), rows, rows, odd=False, paused=paused)
     backend = backend_of(manifest, whole.converted)
     (said,) = trace(manifest, backend, whole.weights, [part], most=rows)
-    means = levels(manifest.scoring, said)[:, :, None]  # (rows, heads, 1)
+    means = np.repeat(levels(manifest.scoring, said)[:, :, None], values.shape[1], axis=2)
     scores = {}
     for name, some in methods.items():
         scorer = Scorer(select(manifest, some).scoring)
