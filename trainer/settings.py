@@ -169,7 +169,7 @@ class Int8Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     steps: int = 20_000
     least_rank_correlation: float = 0.995
-    most_changed_verdicts: float = 0.005
+    most_changed_verdicts: float = 0.02
     most_vus_pr_lost: float = 0.01
     most_saturated: float = 0.01
     most_error_growth: float = 1.05

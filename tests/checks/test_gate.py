@@ -113,7 +113,7 @@ def short_range(int8: Converted) -> Converted:
 @pytest.mark.parametrize("spoil", [coarse_states, short_range])
 def test_spoiled_files_fail(built: Built, spoil: Callable[[Converted], Converted]) -> None:
     """Scales that are wrong inside the model file."""
-    assert found(built, spoil(built.converted))
+    assert "rank correlation" in found(built, spoil(built.converted))[0]
 
 
 def test_swapped_hidden_and_cell_fail(built: Built) -> None:
@@ -121,7 +121,7 @@ def test_swapped_hidden_and_cell_fail(built: Built) -> None:
     spoiled = swapped_states(built.converted)
     manifest = msgspec.structs.replace(built.manifest, states=spoiled.states)
     wrong = replace_manifest(built, manifest)
-    assert found(wrong, spoiled)
+    assert "rank correlation" in found(wrong, spoiled)[0]
 
 
 def replace_manifest(built: Built, manifest: Manifest) -> Built:
@@ -160,7 +160,7 @@ def test_wrong_quantization_on_the_host_fails(
     """The device's own mistakes are in the replay, too."""
     monkeypatch.setattr(stepper, "quantize", spoiled)
     monkeypatch.setattr(stepper, "WIDEST", 0)  # tables are made of the right arithmetic
-    assert found(built, built.converted)
+    assert "rank correlation" in found(built, built.converted)[0]
 
 
 def test_limit_that_cannot_be_kept_is_tuned_for_and_then_refused() -> None:
@@ -193,7 +193,7 @@ def test_bundle_without_a_network_has_nothing_to_compare() -> None:
     ("change", "says"),
     [
         ({"rank_correlation": 0.9}, "rank correlation of the scores 0.9000, at least 0.9950"),
-        ({"changed_verdicts": 0.02}, "verdicts that changed 2.00%, at most 0.50%"),
+        ({"changed_verdicts": 0.05}, "verdicts that changed 5.00%, at most 2.00%"),
         ({"vus_pr": {"int8": 0.5, "float": 0.6}}, "VUS-PR lost 0.1000, at most 0.0100"),
         ({"labelled_vus_pr": {"int8": 0.5, "float": 0.6}}, "VUS-PR lost 0.1000, at most 0.0100"),
         ({"saturated": {"cell_out_0": 0.2}}, "float goes on 20.00%"),
