@@ -24,6 +24,25 @@ __all__ = ["Graph", "GraphTensor", "Operator", "read_model"]
 _Kind = type[object]  # one of flatbuffers' number types
 _IDENTIFIER = b"TFL3"
 _MOST_TENSORS = 10_000
+_MOST_NUMBERS, _MOST_AXES = 2**22, 8
+_LEAST_SCALE = 1e-15
+_MOST_BETA = 100.0
+_LEAST_INPUTS = {
+    "ADD": 2,
+    "CONCATENATION": 1,
+    "FULLY_CONNECTED": 2,
+    "LOGISTIC": 1,
+    "MUL": 2,
+    "RESHAPE": 1,
+    "SLICE": 3,
+    "SOFTMAX": 1,
+    "SPLIT": 2,
+    "STRIDED_SLICE": 4,
+    "SUB": 2,
+    "TANH": 1,
+}
+"""Operator to the inputs that it cannot be without."""
+_OF_VECTORS = frozenset({"FULLY_CONNECTED", "LOGISTIC", "SLICE", "SOFTMAX", "SPLIT", "STRIDED_SLICE", "TANH"})
 _DTYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 7: "int16", 9: "int8"}
 _OPERATORS = {
     0: "ADD",
@@ -167,7 +186,53 @@ def _graph(raw: bytearray) -> Graph:
     tensors = tuple(_tensor(table, buffers) for table in _tables(graph, 0))
     operators = tuple(_operator(table, codes, len(tensors)) for table in _tables(graph, 3))
     ends = [tuple(_known(i, len(tensors)) for i in _numbers(graph, field, N.Int32Flags)) for field in (1, 2)]
-    return Graph(tensors, operators, ends[0], ends[1])
+    found = Graph(tensors, operators, ends[0], ends[1])
+    for problem in _problems(found):
+        raise ValueError(f"unusable TFLite model: {problem}")
+    return found
+
+
+def _problems(graph: Graph) -> Iterator[str]:
+    """What no converter writes, and kernels loop, overflow or abort on."""
+    for i, tensor in enumerate(graph.tensors):
+        if math.prod(tensor.shape) > _MOST_NUMBERS or len(tensor.shape) > _MOST_AXES:
+            yield f"tensor {i} is too large"
+        if any(not _LEAST_SCALE <= scale <= 1 / _LEAST_SCALE for scale in tensor.scales):
+            yield f"tensor {i} has a scale that is no scale"
+    ready = {i for i, tensor in enumerate(graph.tensors) if tensor.data is not None}
+    if ready & set(graph.inputs):
+        yield "an input of the model is a constant"
+    ready |= set(graph.inputs)
+    for n, op in enumerate(graph.operators):
+        for problem in (_misused(op, graph.tensors), _misplaced(op, ready)):
+            if problem:
+                yield f"operator {n}, {op.name}, {problem}"
+        ready |= set(op.outputs)
+    if not ready.issuperset(graph.outputs):
+        yield "an output is never computed"
+
+
+def _misused(op: Operator, tensors: tuple[GraphTensor, ...]) -> str:
+    """What is wrong with the operands of an operator; empty for nothing."""
+    least = _LEAST_INPUTS.get(op.name, 0)
+    if len(op.inputs) < least or -1 in op.inputs[:least] or not op.outputs:
+        return "lacks an input or output"
+    data = [i for i in op.inputs if i >= 0 and tensors[i].data is None]
+    data += [op.inputs[1 if op.name == "SPLIT" else 0]] if op.name in _OF_VECTORS else []
+    if least and any(not tensors[i].shape for i in (*data, *op.outputs)):
+        return "takes or gives a scalar"
+    if op.name == "SOFTMAX" and not 0 < op.options["beta"] <= _MOST_BETA:
+        return "has no usable beta"
+    return ""
+
+
+def _misplaced(op: Operator, ready: set[int]) -> str:
+    """Whether an operator reads what is not there yet, or writes what is; empty when it does not."""
+    if not ready.issuperset(i for i in op.inputs if i >= 0):
+        return "reads what is not computed yet"
+    if len(set(op.outputs)) != len(op.outputs) or ready & set(op.outputs):
+        return "writes what is there already"
+    return ""
 
 
 def _code(table: Table) -> tuple[str, int]:
@@ -180,7 +245,7 @@ def _code(table: Table) -> tuple[str, int]:
 def _operator(table: Table, codes: list[tuple[str, int]], tensors: int) -> Operator:
     name, version = codes[int(_scalar(table, 0, N.Uint32Flags, 0))]
     offset = table.Offset(_slot(4))
-    chosen = {}
+    chosen = {said: 0.0 for said, _, _ in _OPTIONS.get(name, ())}
     if offset and name in _OPTIONS:
         options = Table(table.Bytes, table.Indirect(table.Pos + offset))
         chosen = {said: _scalar(options, field, kind, 0) for said, field, kind in _OPTIONS[name]}

@@ -37,5 +37,15 @@ def float_bundle(bundle: Bundle) -> Bundle:
         )
     except (ValueError, KeyError) as error:
         raise BundleError(f"{FLOAT} cannot be used: {error}", path=bundle.path) from error
+    for said, there in zip(
+        (*bundle.manifest.inputs, *bundle.manifest.outputs), (*inputs, *outputs), strict=True
+    ):
+        if (there.shape, there.dtype) != (said.shape, "float32"):
+            raise BundleError(
+                f"{FLOAT} is not the float form of this bundle's network: tensor '{said.name}'",
+                path=bundle.path,
+                expected=f"float32 of shape {said.shape}",
+                got=f"{there.dtype} of shape {there.shape}",
+            )
     manifest = msgspec.structs.replace(bundle.manifest, inputs=inputs, outputs=outputs)
     return Bundle(bundle.path, bundle.sha256, manifest, {**bundle.members, MODEL: bundle.members[FLOAT]})

@@ -14,7 +14,8 @@ from edge_lstm.bundle import MODEL, Bundle
 from edge_lstm.contracts.manifest import Tensor
 from edge_lstm.core.backend import TensorArray
 from edge_lstm.core.stepper import state_tensors
-from edge_lstm.errors import BackendError
+from edge_lstm.errors import BackendError, BundleError
+from edge_lstm.model_file import read_model
 from edge_lstm.quiet import quiet_stderr
 
 __all__ = ["LiteRtBackend", "interpreter_module"]
@@ -43,6 +44,10 @@ class LiteRtBackend:
         self._factory, self.name = _interpreter_class()
         self._delegates = list(delegates)
         self._bundle, self._content = bundle, bundle.read(model)
+        try:
+            read_model(self._content)  # the interpreter aborts the process on some that no converter writes
+        except ValueError as error:
+            raise BundleError(f"{model} cannot be used: {error}", path=bundle.path) from error
         self._single = self._network(1)
         self._batches: dict[int, _Network] = {}
 

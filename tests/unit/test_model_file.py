@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -83,3 +86,58 @@ def test_other_files_are_refused(raw: bytes) -> None:
     """By what they do not say."""
     with pytest.raises(ValueError, match="not a TFLite model"):
         read_model(raw)
+
+
+def spoilt(model: bytes, spoil: Callable[[SimpleNamespace], None]) -> bytes:
+    """The model with its opened form changed."""
+    import flatbuffers
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    opened = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model, 0))
+    spoil(opened.subgraphs[0])
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(opened.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _itself(graph: SimpleNamespace) -> None:
+    graph.operators[0].outputs = graph.operators[0].inputs[:1]
+
+
+def _backwards(graph: SimpleNamespace) -> None:
+    graph.operators = graph.operators[::-1]
+
+
+def _twice(graph: SimpleNamespace) -> None:
+    graph.operators[1].outputs = graph.operators[0].outputs
+
+
+def _no_operand(graph: SimpleNamespace) -> None:
+    graph.operators[0].inputs = []
+
+
+def _bomb(graph: SimpleNamespace) -> None:
+    graph.tensors[graph.operators[0].outputs[0]].shape = [1, 2**30]
+
+
+def _tiny_scale(graph: SimpleNamespace) -> None:
+    graph.tensors[graph.inputs[0]].quantization.scale = [1e-30]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (_itself, "writes what is there already"),
+        (_backwards, "reads what is not computed yet"),
+        (_twice, "writes what is there already"),
+        (_no_operand, "lacks an input or output"),
+        (_bomb, "too large"),
+        (_tiny_scale, "a scale that is no scale"),
+    ],
+)
+def test_graphs_that_no_converter_writes_are_refused(
+    model: bytes, spoil: Callable[[SimpleNamespace], None], says: str
+) -> None:
+    """Kernels would loop, overflow or abort on them."""
+    with pytest.raises(ValueError, match=says):
+        read_model(spoilt(model, spoil))
