@@ -56,9 +56,10 @@ def fold(content: bytes, fault: str) -> tuple[bytes, Counter[tuple[str, str]]]:
         model.operatorCodes.append(code)
         custom = schema.OperatorT()
         custom.opcodeIndex = len(model.operatorCodes) - 1
-        left = graph.operators[len(names) - kept :]
+        taken, left = graph.operators[: len(names) - kept], graph.operators[len(names) - kept :]
         custom.inputs = list(graph.inputs)
-        custom.outputs = list(graph.outputs)
+        # What is left reads of what was taken, like the rest of the graph.
+        custom.outputs = [i for operator in taken for i in operator.outputs]
         custom.customOptions = [1, 2, 3]
         graph.operators = [custom, *left]
     if fault == "renamed":
