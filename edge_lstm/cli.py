@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from edge_lstm.errors import OperatorError
 __all__ = ["main", "run_main"]
 
 GROUP = "edge_lstm.commands"
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class _Verbs(click.Group):
@@ -64,6 +67,7 @@ def run_main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in args or os.environ.get("EDGE_LSTM_DEBUG", "").lower() in ("1", "true", "yes", "on")
     try:
         code = main.main(args, prog_name="edge-lstm", standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -77,6 +81,17 @@ def run_main(argv: Sequence[str] | None = None) -> int:
         return 1
     except BrokenPipeError:
         # The reader of our output went away: not an error worth a word (POSIX habit).
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
+        return 1
+    except OSError as error:
+        if debug or error.errno not in _NO_ROOM:
+            raise
+        _drop_output()
+        click.echo(f"edge-lstm: cannot write {error.filename or 'the output'}: {error.strerror}", err=True)
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _drop_output() -> None:
+    """What is still in the buffer must not fail once more when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -37,6 +37,8 @@ def write_folder(out: Path, files: Mapping[str, str], *, bundle: str) -> None:
     """
     try:
         own = _own(out)
+        for name in sorted(own | {*files, MARK}):
+            _refuse_links(out, name)
         for name in files:
             place = out / name
             if name not in own and (place.exists() or place.is_symlink()):
@@ -56,6 +58,19 @@ def write_folder(out: Path, files: Mapping[str, str], *, bundle: str) -> None:
         ) from error
 
 
+def _refuse_links(out: Path, name: str) -> None:
+    """No part of a path below the folder may lead out of it.
+
+    Raises:
+        OperatorError: One is a symbolic link.
+    """
+    place = out
+    for part in Path(name).parts:
+        place /= part
+        if place.is_symlink():
+            raise OperatorError(f"{place} is a symbolic link", do="remove it or choose another --out")
+
+
 def _own(out: Path) -> set[str]:
     """Names of the files that an earlier export wrote there."""
     if not out.exists() and not out.is_symlink():
@@ -66,7 +81,9 @@ def _own(out: Path) -> set[str]:
         return set()
     try:
         mark = msgspec.json.decode(read_at_most(out / MARK, _MOST_MARK), type=_Mark)
-    except (FileNotFoundError, msgspec.DecodeError):
+        if any("\0" in name for name in mark.files):
+            raise ValueError("no path has a NUL in it")
+    except (FileNotFoundError, ValueError, RecursionError):  # DecodeError and UnicodeError are ValueErrors
         raise OperatorError(
             f"the folder {out} holds something that is not an export", do="choose another --out"
         ) from None

@@ -21,6 +21,7 @@ import msgspec
 from edge_lstm.bundle import EDGETPU_MODEL, MANIFEST, MODEL, Bundle, write_bundle
 from edge_lstm.contracts.manifest import EdgeTpu, Tensor
 from edge_lstm.errors import BundleError, CompileError
+from edge_lstm.files import read_at_most
 from edge_lstm.model_file import Graph, read_model
 from firmware_tools.edgetpu_log import CompilerLog, parse_log
 from firmware_tools.edgetpu_run import ADVICE, last_lines, run, why
@@ -48,6 +49,8 @@ HOW_TO_GET = (
     " (coral.ai/docs/edgetpu/compiler)"
 )
 
+_MOST = 64 << 20
+"""Bytes of a file that the compiler wrote."""
 _OLDEST = 16
 """The only one whose operator versions are known: docs/adr/0012."""
 
@@ -161,7 +164,10 @@ def add_to_bundle(bundle: Bundle, compiled: Compiled, path: Path) -> str:
 
 
 def _read(path: Path) -> bytes:
-    return path.read_bytes() if path.is_file() else b""
+    content = read_at_most(path, _MOST) if path.is_file() else b""
+    if len(content) > _MOST:
+        raise CompileError(f"the compiler's {path.name} is too large", expected=f"at most {_MOST >> 20} MiB")
+    return content
 
 
 # ------------------------------------------------------------------------------ what came out of it

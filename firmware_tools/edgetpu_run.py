@@ -5,36 +5,53 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
+from typing import IO
 
 from edge_lstm.errors import CompileError
 from firmware_tools.edgetpu_log import parse_log
 
 __all__ = ["ADVICE", "last_lines", "run", "why"]
 
-_GRACE_S = 30.0
-"""What the compiler gets over its own time limit to end by itself."""
+_MOST_LOG = 1 << 20
+"""Bytes of what it says that are kept: the last ones."""
 _LAST_LINES = 5
 
 ADVICE = "try once more; 'edge-lstm compile --check' says which documented rule the model breaks, if any"
 
 
 def run(command: list[str], place: Path, timeout_s: float) -> str:
-    """Standard output and error together.
+    """Standard output and error together, the last MiB.
+
+    They go to a file: a child that outlives the compiler would hold a pipe open for ever.
 
     Raises:
         CompileError: It cannot be run, does not end, or ends badly.
     """
+    with tempfile.TemporaryFile() as log:
+        code = _wait(_start(command, place, log), timeout_s)
+        said = _end_of(log)
+    if code is None:
+        raise CompileError(
+            f"the compiler did not end within {timeout_s:g} s",
+            got=last_lines(said),
+            do="give it more time with --timeout",
+        )
+    if code:
+        raise CompileError(f"the compiler failed ({_ending(code)})", got=why(said), do=ADVICE)
+    return said
+
+
+def _start(command: list[str], place: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
     try:
         # Its own session: the compiler is a shell script around a loader around the program.
-        process = subprocess.Popen(  # noqa: S603 - the program that the operator named or installed
+        return subprocess.Popen(  # noqa: S603 - the program that the operator named or installed
             command,
             cwd=place,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=log,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
             start_new_session=True,
         )
     except OSError as error:
@@ -42,19 +59,21 @@ def run(command: list[str], place: Path, timeout_s: float) -> str:
             f"cannot run {command[0]}: {error.strerror}",
             do="the compiler is a program for x86-64 Linux alone; compile there and copy the bundle",
         ) from error
+
+
+def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> int | None:
+    """The return code; ``None`` when it had to be killed, with its process group."""
     try:
-        said, _ = process.communicate(timeout=timeout_s + _GRACE_S)
+        return process.wait(timeout_s)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
-        said, _ = process.communicate()
-        raise CompileError(
-            f"the compiler did not end within {timeout_s:g} s",
-            got=last_lines(said),
-            do="give it more time with --timeout",
-        ) from None
-    if process.returncode:
-        raise CompileError(f"the compiler failed ({_ending(process.returncode)})", got=why(said), do=ADVICE)
-    return said
+        process.wait()
+        return None
+
+
+def _end_of(log: IO[bytes]) -> str:
+    log.seek(max(0, log.seek(0, os.SEEK_END) - _MOST_LOG))
+    return log.read(_MOST_LOG).decode(errors="replace")
 
 
 def _ending(code: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ _FORGETS = frozenset({"tmpfs", "ramfs", "overlay", "rootfs", "squashfs"})
 """Lost with the power, or lying over a system that is never written (overlayroot, containers)."""
 
 _LITTLE_MIB = 100
+_LONG = 200
+"""Characters of a path that are shown."""
 
 
 class Mount(NamedTuple):
@@ -59,7 +62,11 @@ def storage(root: Path, state_dir: Path) -> list[Finding]:
     """
     found = [_file_system(root, state_dir)]
     here = below(root, state_dir)
-    there = next((folder for folder in (here, *here.parents) if folder.is_dir()), root)
+    there, wrong = _nearest(here)
+    if wrong:
+        name = str(state_dir) if len(str(state_dir)) <= _LONG else f"{str(state_dir)[:_LONG]}…"
+        fix = "give state_dir a path where a folder is or can be made"
+        return [*found, fail("state-dir", f"{name} cannot be a folder: {wrong}", fix)]
     free = _free_mib(there)
     if free is not None and free < _LITTLE_MIB:
         found.append(fail("disk", f"{free} MiB free at {state_dir}", "make room: states need a few MiB"))
@@ -73,6 +80,25 @@ def storage(root: Path, state_dir: Path) -> list[Finding]:
     else:
         found.append(ok("state-dir", f"{state_dir} can be written"))
     return found
+
+
+def _nearest(here: Path) -> tuple[Path, str]:
+    """The folder, or what exists of the path to it, and why no folder can be there (else empty)."""
+    for place in (here, *here.parents):
+        try:
+            mode = place.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            if place.is_symlink():
+                return place, f"{place} is a symbolic link to nothing"
+            continue
+        except PermissionError:  # there may be a folder, which another user can see
+            return place, ""
+        except OSError as error:
+            return place, error.strerror or type(error).__name__
+        except ValueError as error:  # a NUL
+            return place, str(error)
+        return place, "" if stat.S_ISDIR(mode) else f"{place} is not a folder"
+    return here, "nothing of its path exists"
 
 
 def _file_system(root: Path, state_dir: Path) -> Finding:

@@ -181,6 +181,41 @@ def test_foreign_folders_are_left_alone(tmp_path: Path) -> None:
     assert "mine" == (tmp_path / "victim").read_text("utf-8")
 
 
+@pytest.mark.parametrize(
+    "mark",
+    [
+        b'{"tool": "", "bundle": "", "files": ["a\\u0000b"]}',
+        b'{"tool": "", "bundle": "", "files": ["\xff"]}',
+        b'{"tool": "", "bundle": "", "files": ["\\ud800\\ud800"]}',
+        b'{"tool": "", "bundle": "", "files": [], "x": ' + b"[" * 100_000,
+    ],
+    ids=["NUL", "not UTF-8", "surrogates", "deep"],
+)
+def test_a_forged_mark_is_not_an_export(tmp_path: Path, mark: bytes) -> None:
+    """Names that no file can have; nothing is written."""
+    (tmp_path / MARK).write_bytes(mark)
+    with pytest.raises(OperatorError, match="not an export"):
+        write_folder(tmp_path, {"a.c": "1"}, bundle="x")
+    assert [MARK] == [path.name for path in tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("link", ["a.c", "lib", MARK])
+def test_nothing_is_written_or_removed_through_a_link(tmp_path: Path, link: str) -> None:
+    """A file, a folder or the mark of an earlier export that now leads elsewhere."""
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    write_folder(out, {"a.c": "1", "lib/b.c": "2"}, bundle="x")
+    (out / link).rename(elsewhere)
+    (out / link).symlink_to(elsewhere)
+    before = {path: path.read_bytes() for path in (elsewhere, *elsewhere.glob("*")) if path.is_file()}
+
+    with pytest.raises(OperatorError, match="is a symbolic link"):
+        write_folder(out, {"a.c": "3"}, bundle="y")
+
+    assert before
+    assert before == {path: path.read_bytes() for path in before if path.exists()}
+    assert "1" == (out / "a.c").read_text("utf-8")
+
+
 def test_folder_that_cannot_be_made_is_an_operators_error(tmp_path: Path) -> None:
     """One line, no traceback."""
     (tmp_path / "file").write_text("", "utf-8")

@@ -297,6 +297,39 @@ def test_file_system_of_the_states(pi: Path, mount: str, status: str) -> None:
     assert status == of(storage(pi, Path("/var/lib/edge-lstm")), "file-system").status
 
 
+@pytest.mark.parametrize(
+    ("state_dir", "why"),
+    [
+        ("/" + "a" * 5000, "File name too long"),
+        ("/" + "a/" * 2500, "File name too long"),
+        ("/srv/file", "srv/file is not a folder"),
+        ("/srv/file/below/it", "srv/file is not a folder"),
+        ("/srv/link", "symbolic link to nothing"),
+        ("/srv/a\0b", "null"),
+    ],
+)
+def test_a_state_dir_that_cannot_be_a_folder_fails(pi: Path, state_dir: str, why: str) -> None:
+    """One short line, and not that the service will make it."""
+    put(pi, {"srv/file": b""})
+    (pi / "srv/link").symlink_to("nowhere")
+    found = of(storage(pi, Path(state_dir)), "state-dir")
+    assert found.status == "fail"
+    assert why in found.fact
+    assert len(found.fact) < 600
+
+
+def test_a_device_is_no_state_dir() -> None:
+    """Nor anything below it; on this machine's own root."""
+    for state_dir in ("/dev/null", "/dev/null/states"):
+        found = of(storage(Path("/"), Path(state_dir)), "state-dir")
+        assert (found.status, "/dev/null is not a folder" in found.fact) == ("fail", True)
+
+
+def test_a_state_dir_to_be_made_is_ok(pi: Path) -> None:
+    """The service makes it."""
+    assert of(storage(pi, Path("/var/lib/edge-lstm")), "state-dir").status == "ok"
+
+
 def test_a_later_mount_hides_an_earlier_one(pi: Path) -> None:
     """The same place mounted twice: the last one is what is seen; blanks in names are written as octal."""
     lines = ["24 1 8:2 / / rw - ext4 /dev/a rw", "25 1 0:4 / / rw - overlay o rw"]

@@ -135,11 +135,39 @@ def run_through(*args: object) -> None:
 def test_a_compiler_that_hangs_is_ended_with_its_children(
     bundle: Bundle, compiler: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The time limit is the compiler's, and a grace after it ours."""
+    """The time limit is the compiler's and ours."""
     monkeypatch.setenv("FAKE_TPU", "hangs")
-    monkeypatch.setattr(edgetpu_run, "_GRACE_S", 0.5)
     with pytest.raises(CompileError, match="did not end within 1 s: got Edge TPU Compiler version 16"):
         run_through(bundle.path, "--compiler", compiler, "--timeout", 1)
+
+
+def test_a_child_that_left_the_group_is_not_waited_for(tmp_path: Path) -> None:
+    """It holds the output open long after the compiler was killed, until this test lets it go."""
+    hold = tmp_path / "hold"
+    hold.touch()
+    script = f"setsid sh -c 'while [ -e {hold} ]; do sleep 0.1; done' & echo started; sleep 600"
+    try:
+        with pytest.raises(CompileError, match="did not end within 1 s: got started"):
+            edgetpu_run.run(["/bin/sh", "-c", script], tmp_path, 1.0)
+    finally:
+        hold.unlink()
+
+
+def test_of_a_long_log_the_end_is_kept(tmp_path: Path) -> None:
+    """One MiB."""
+    script = "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo last"
+    said = edgetpu_run.run(["/bin/sh", "-c", script], tmp_path, 60.0)
+    assert len(said) == 1 << 20
+    assert said.endswith("x\nlast\n")
+
+
+def test_a_compiled_model_without_end_is_refused(tmp_path: Path) -> None:
+    """A file with a hole, one byte over the limit."""
+    path = tmp_path / "model_edgetpu.tflite"
+    with path.open("wb") as file:
+        file.truncate((64 << 20) + 1)
+    with pytest.raises(CompileError, match=r"model_edgetpu\.tflite is too large: expected at most 64 MiB"):
+        edgetpu._read(path)
 
 
 def test_a_part_on_the_cpu_can_be_wanted(
