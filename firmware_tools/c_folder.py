@@ -81,11 +81,11 @@ def _own(out: Path) -> set[str]:
         return set()
     try:
         mark = msgspec.json.decode(read_at_most(out / MARK, _MOST_MARK), type=_Mark)
-        if any("\0" in name for name in mark.files):
-            raise ValueError("no path has a NUL in it")
     except (FileNotFoundError, ValueError, RecursionError):  # DecodeError and UnicodeError are ValueErrors
+        mark = None
+    if mark is None or any("\0" in name for name in mark.files):
         raise OperatorError(
             f"the folder {out} holds something that is not an export", do="choose another --out"
-        ) from None
+        )
     inside = [name for name in mark.files if not Path(name).is_absolute() and ".." not in Path(name).parts]
     return {*inside}
