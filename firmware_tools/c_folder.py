@@ -23,6 +23,11 @@ class _Mark(msgspec.Struct):
     bundle: str
     files: list[str]
 
+    def __post_init__(self) -> None:
+        """Msgspec makes a ValidationError of it."""
+        if any("\0" in name for name in self.files):
+            raise ValueError("no path has a NUL in it")
+
 
 def write_folder(out: Path, files: Mapping[str, str], *, bundle: str) -> None:
     """Write the files of an export.
@@ -81,8 +86,6 @@ def _own(out: Path) -> set[str]:
         return set()
     try:
         mark = msgspec.json.decode(read_at_most(out / MARK, _MOST_MARK), type=_Mark)
-        if any("\0" in name for name in mark.files):
-            raise ValueError("no path has a NUL in it")
     except (FileNotFoundError, ValueError, RecursionError):  # DecodeError and UnicodeError are ValueErrors
         raise OperatorError(
             f"the folder {out} holds something that is not an export", do="choose another --out"

@@ -14,7 +14,7 @@ import pytest
 def test_a_full_output_is_one_line_and_exit_code_1(args: list[str]) -> None:
     """A disk without room; no traceback, and nothing more when Python ends."""
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(  # noqa: S603 - our own command
+        done = subprocess.run(
             [sys.executable, "-m", "edge_lstm", *args],
             stdout=full,
             stderr=subprocess.PIPE,
