@@ -23,6 +23,11 @@ class _Mark(msgspec.Struct):
     bundle: str
     files: list[str]
 
+    def __post_init__(self) -> None:
+        """Msgspec makes a ValidationError of it."""
+        if any("\0" in name for name in self.files):
+            raise ValueError("no path has a NUL in it")
+
 
 def write_folder(out: Path, files: Mapping[str, str], *, bundle: str) -> None:
     """Write the files of an export.
