@@ -18,7 +18,6 @@ from edge_lstm.backends.fixed_point import Function, Scaling
 from edge_lstm.model_file import Graph
 
 __all__ = [
-    "ADD_SHIFT",
     "Add",
     "Concatenate",
     "FullyConnected",
@@ -30,9 +29,6 @@ __all__ = [
     "Step",
     "reads",
 ]
-
-ADD_SHIFT = 0
-"""Bits by which an ADD's terms are shifted left before their scaling: none, their factors are whole."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
