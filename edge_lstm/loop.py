@@ -156,13 +156,14 @@ class Loop:
         self._parts.notifier.ready()
         self._tell_status()
         while not self._parts.stop.requested:
-            self._take(self._transport.receive(self._patience_s()))
+            for found in self._transport.receive(self._patience_s()):
+                self._take(found)
             self._keep_time()
         self._end()
 
     # -------------------------------------------------------------------------------- events
 
-    def _take(self, found: TransportEvent | None) -> None:
+    def _take(self, found: TransportEvent) -> None:
         match found:
             case Message():
                 self._work(found)
@@ -192,7 +193,8 @@ class Loop:
             else:
                 self._transport.publish(publication)
         self._pump()
-        self._transport.ack(message)
+        if message.qos:
+            self._transport.ack(message.epoch, (message.mid,))
 
     def _failed(self, message: Message, error: Exception) -> list[Publication]:
         """A fault of ours in one message must not stop the others; many in a row must not go on for ever.
@@ -379,6 +381,6 @@ class Loop:
             left_s = deadline - self._clock.monotonic()
             if left_s <= 0:
                 return
-            found = self._transport.receive(left_s)
-            if not isinstance(found, Message):
-                self._take(found)
+            for found in self._transport.receive(left_s):
+                if not isinstance(found, Message):
+                    self._take(found)

@@ -17,11 +17,13 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
         time_ns: Time of the samples, nanoseconds since 1970-01-01 UTC.
         values: Channel to value in the channel's unit; ``None`` is "no value".
             Channels the model does not know are ignored downstream.
+        seq: The source's own count of readings, or ``None`` when it has none.
     """
 
     asset: str
     time_ns: int
     values: dict[str, float | None]
+    seq: int | None = None
 
 
 class RejectReason(StrEnum):

@@ -241,7 +241,8 @@ class Connection:
             topic = ""  # matches no input, so it is counted as a bad topic
         now_ns = self._clock.now_ns()
         payload = bytes(message.payload)
-        self._deliver(Message(topic, payload, message.qos, message.retain, now_ns, message.mid, self._epoch))
+        facts = (message.qos, message.retain, now_ns, message.mid, self._epoch, message.dup)
+        self._deliver(Message(topic, payload, *facts))
 
     def _on_publish(
         self, _client: object, _data: object, mid: int, reason: ReasonCode, _more: object

@@ -16,6 +16,7 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from edge_lstm.clock import ArrivalClock
@@ -25,7 +26,6 @@ from edge_lstm.io.settings import MqttSettings, read_password
 from edge_lstm.io.transport import (
     Connected,
     Disconnected,
-    Message,
     Publication,
     Subscription,
     TransportEvent,
@@ -42,13 +42,14 @@ _PAUSED_S = 0.02
 _LASTING_S = 10.0
 _ASK_AGAIN_S = 60.0
 _SUMMARY_S = 300.0
+_MOST_AT_ONCE = 1000
 
 
 class _Command(NamedTuple):
-    """A call of the owner: a publication, or the number of a message to acknowledge."""
+    """A call of the owner: a publication, or the numbers of messages to acknowledge."""
 
     epoch: int
-    what: Publication | int
+    what: Publication | Sequence[int]
     token: int | None = None
 
 
@@ -111,16 +112,20 @@ class MqttTransport:
         """Begin to connect; returns at once."""
         self._thread.start()
 
-    def receive(self, timeout_s: float) -> TransportEvent | None:
-        """The next event, or ``None`` when there is none for ``timeout_s`` seconds."""
+    def receive(self, timeout_s: float) -> list[TransportEvent]:
+        """What has happened since the last call, in order."""
+        found: list[TransportEvent] = []
         try:
-            found = self._events.get(timeout=max(0.0, timeout_s))
+            found.append(self._events.get(timeout=max(0.0, timeout_s)))
+            while len(found) < _MOST_AT_ONCE:
+                found.append(self._events.get_nowait())
         except queue.Empty:
-            return None
-        if isinstance(found, Connected):
-            self._current = found.epoch
-        elif isinstance(found, Disconnected):
-            self._current = 0
+            pass
+        for one in found:
+            if isinstance(one, Connected):
+                self._current = one.epoch
+            elif isinstance(one, Disconnected):
+                self._current = 0
         return found
 
     def publish(self, publication: Publication, *, token: int | None = None) -> None:
@@ -129,10 +134,10 @@ class MqttTransport:
             self._unsent += 1
         self._command(_Command(self._current, publication, token))
 
-    def ack(self, message: Message) -> None:
-        """Tell the broker that a message's work is done."""
-        if message.qos:
-            self._command(_Command(message.epoch, message.mid))
+    def ack(self, epoch: int, mids: Sequence[int]) -> None:
+        """Tell the broker that the work of messages is done."""
+        if mids:
+            self._command(_Command(epoch, tuple(mids)))
 
     def wake(self) -> None:
         """Make `receive` return a `Woken`."""
@@ -195,7 +200,7 @@ class MqttTransport:
             connection.close(politely=False)
             if connection.accepted:
                 self._commands.clear()
-                self._events.put(Disconnected(self._epoch, lost.reason))
+                self._events.put(Disconnected(self._epoch, lost.reason, lost.taken_over))
         return lost
 
     def _dial(self) -> Connection:
@@ -246,8 +251,9 @@ class MqttTransport:
             command = self._commands.popleft()
             if command.epoch != self._epoch:
                 continue
-            if isinstance(command.what, int):
-                connection.ack(command.what)
+            if not isinstance(command.what, Publication):
+                for mid in command.what:
+                    connection.ack(mid)
             elif not connection.publish(command.what, command.token) and command.what.qos == 0:
                 self._dropped += 1
 

@@ -8,6 +8,7 @@ handler). What happens on the network comes back as events from `receive`, in or
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -62,6 +63,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
         arrived_ns: Time of arrival, nanoseconds since 1970-01-01 UTC.
         mid: The broker's number for it, of meaning within one connection only.
         epoch: Which connection it came over.
+        duplicate: Whether the broker says that it may have sent it before (DUP, MQTT 5 section 3.3.1.1).
     """
 
     topic: str
@@ -71,6 +73,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     arrived_ns: int
     mid: int = 0
     epoch: int = 0
+    duplicate: bool = False
 
 
 class Connected(msgspec.Struct, frozen=True, gc=False):
@@ -91,10 +94,12 @@ class Disconnected(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         epoch: Number of the connection.
         reason: Why, in one line.
+        taken_over: Whether another client with our id has taken our place.
     """
 
     epoch: int
     reason: str
+    taken_over: bool = False
 
 
 class Subscribed(msgspec.Struct, frozen=True, gc=False):
@@ -154,8 +159,12 @@ class Transport(Protocol):
         """Begin to connect; returns at once."""
         ...
 
-    def receive(self, timeout_s: float) -> TransportEvent | None:
-        """The next event, or ``None`` when there is none for ``timeout_s`` seconds."""
+    def receive(self, timeout_s: float) -> Sequence[TransportEvent]:
+        """What has happened since the last call, in order; empty when nothing does for ``timeout_s`` seconds.
+
+        It returns as soon as there is something, with all that is there, but never more than
+        some thousands of events at once.
+        """
         ...
 
     def publish(self, publication: Publication, *, token: int | None = None) -> None:
@@ -167,8 +176,13 @@ class Transport(Protocol):
         """
         ...
 
-    def ack(self, message: Message) -> None:
-        """Tell the broker that a message's work is done; dropped when its connection has ended."""
+    def ack(self, epoch: int, mids: Sequence[int]) -> None:
+        """Tell the broker that the work of messages is done; dropped when their connection has ended.
+
+        Args:
+            epoch: The connection they came over.
+            mids: Their numbers, in order of arrival; messages of QoS 0 have none.
+        """
         ...
 
     def wake(self) -> None:

@@ -80,22 +80,22 @@ class ScriptedTransport:
         """Begin."""
         self.said.append(("start", None))
 
-    def receive(self, timeout_s: float) -> TransportEvent | None:
+    def receive(self, timeout_s: float) -> list[TransportEvent]:
         """The next event; a number lets time pass; the end asks the loop to stop."""
         if not self.script:
             if self.stop_request is not None:
                 self.stop_request.request()
             self.clock.now_s += min(timeout_s, 1.0)
-            return None
+            return []
         found = self.script.popleft()
         if isinstance(found, float):
             self.clock.now_s += min(timeout_s, found)
             if found > timeout_s:
                 self.script.appendleft(found - timeout_s)
-            return None
+            return []
         if isinstance(found, Connected | Disconnected):
             self.connected = isinstance(found, Connected)
-        return found
+        return [found]
 
     def publish(self, publication: Publication, *, token: int | None = None) -> None:
         """Write it down; what has a token is confirmed, unless the test says otherwise."""
@@ -105,9 +105,10 @@ class ScriptedTransport:
         if token is not None and self.answers:
             self.script.appendleft(Confirmed(token))
 
-    def ack(self, message: Message) -> None:
+    def ack(self, epoch: int, mids: Sequence[int]) -> None:
         """Write it down."""
-        self.said.append(("ack", message.mid))
+        assert epoch
+        self.said.extend(("ack", mid) for mid in mids)
 
     def wake(self) -> None:
         """Nothing sleeps here."""
