@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -39,7 +39,11 @@ __all__ = ["make_engine", "serve", "unknown_channels"]
 log = logging.getLogger(__name__)
 
 
-def serve(config: DeviceConfig, *, environ: MutableMapping[str, str]) -> None:
+Load = Callable[[DeviceConfig], tuple[Bundle, Runner]]
+"""What makes the model of a configuration and what runs it; both are verified."""
+
+
+def serve(config: DeviceConfig, *, environ: MutableMapping[str, str], load: Load | None = None) -> None:
     """Run until SIGTERM or SIGINT.
 
     Nothing is read from the broker before the bundle is verified and its golden vectors
@@ -48,6 +52,7 @@ def serve(config: DeviceConfig, *, environ: MutableMapping[str, str]) -> None:
     Args:
         config: The site.
         environ: Where systemd's variables are; they are taken out.
+        load: Makes the model in place of the configuration's bundle: for tests of what is around it.
 
     Raises:
         OperatorError: It cannot begin: state folder, bundle, backend, or a file that the
@@ -57,17 +62,24 @@ def serve(config: DeviceConfig, *, environ: MutableMapping[str, str]) -> None:
     stop, clock = Stop(), SystemClock()
     with _signals(stop), closing(StateDir(Path(config.state_dir))) as state:
         notifier.status("verifying the bundle")
-        bundle = open_bundle(config.bundle)
-        # The CPU comes first in any case: it takes over when the Edge TPU is lost.
-        selected = select_backend(bundle, "auto" if config.backend == "edgetpu" else config.backend)
-        result = verify(bundle, selected.backend)
-        log.info(
-            event("bundle.verified", path=bundle.path, sha256=bundle.sha256[:16], off_by=result.greatest)
-        )
-        runner = _runner(config, bundle, selected)
-        _tell_start(config, bundle, selected, runner)
+        bundle, runner = (load or _load)(config)
+        _tell_start(config, bundle, runner)
         parts = _assemble(config, bundle, runner, state=state, notifier=notifier, stop=stop, clock=clock)
         Loop(parts).run()
+
+
+def _load(config: DeviceConfig) -> tuple[Bundle, Runner]:
+    bundle = open_bundle(config.bundle)
+    # The CPU comes first in any case: it takes over when the Edge TPU is lost.
+    selected = select_backend(bundle, "auto" if config.backend == "edgetpu" else config.backend)
+    result = verify(bundle, selected.backend)
+    log.info(event("bundle.verified", path=bundle.path, sha256=bundle.sha256[:16], off_by=result.greatest))
+    if selected.fallback:
+        took = round(step_us(bundle, selected.backend))
+        log.warning(
+            event("backend.fallback", using=selected.backend.name, us_a_step=took, reason=selected.reason)
+        )
+    return bundle, _runner(config, bundle, selected)
 
 
 def _runner(config: DeviceConfig, bundle: Bundle, selected: Selected) -> Runner:
@@ -139,8 +151,8 @@ def unknown_channels(config: DeviceConfig, manifest: Manifest) -> list[str]:
     return sorted(said - {channel.name for channel in manifest.channels})
 
 
-def _tell_start(config: DeviceConfig, bundle: Bundle, selected: Selected, runner: Runner) -> None:
-    manifest, backend = bundle.manifest, selected.backend
+def _tell_start(config: DeviceConfig, bundle: Bundle, runner: Runner) -> None:
+    manifest = bundle.manifest
     log.info(
         event(
             "daemon.starting",
@@ -152,9 +164,6 @@ def _tell_start(config: DeviceConfig, bundle: Bundle, selected: Selected, runner
             channels=",".join(channel.name for channel in manifest.channels),
         )
     )
-    if selected.fallback:
-        took = round(step_us(bundle, backend))
-        log.warning(event("backend.fallback", using=backend.name, us_a_step=took, reason=selected.reason))
     strange = unknown_channels(config, manifest)
     if strange:
         log.warning(event("config.channels_unknown", channels=",".join(strange)))

@@ -11,6 +11,7 @@
     │   ├── SnapshotError        saved states that cannot be written or read
     │   ├── DeployError          a host that could not be brought to the wanted state
     │   ├── CompileError         the Edge TPU's compiler is absent, fails, or maps a part only
+    │   ├── TortureError         what edge-lstm torture needs is not there, or does not work
     │   └── MissingExtraError    a command whose packages are not installed
     └── StateError               a bug of ours: stages called out of order
 
@@ -36,6 +37,7 @@ __all__ = [
     "SelfTestError",
     "SnapshotError",
     "StateError",
+    "TortureError",
 ]
 
 
@@ -178,6 +180,10 @@ class DeployError(OperatorError):
 
 class CompileError(OperatorError):
     """The Edge TPU's compiler is absent, fails, or maps a part of the model only."""
+
+
+class TortureError(OperatorError):
+    """What ``edge-lstm torture`` needs is not there, or does not work."""
 
 
 class MissingExtraError(OperatorError):

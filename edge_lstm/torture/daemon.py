@@ -1,0 +1,81 @@
+"""The daemon as it is, with the witness in place of the interpreter: ``python -m edge_lstm.torture.daemon``.
+
+Everything but the model is what ``edge-lstm run`` runs. What weakens it on purpose, so that
+the harness can be seen to fail, is reached from here only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from edge_lstm.accelerator import Runner
+from edge_lstm.bundle import Bundle
+from edge_lstm.config import load_config
+from edge_lstm.contracts.config import DeviceConfig
+from edge_lstm.daemon import serve
+from edge_lstm.errors import OperatorError
+from edge_lstm.logs import setup_logs
+from edge_lstm.torture.lying_clock import follow
+from edge_lstm.torture.weaken import WEAKNESSES, weaken
+from edge_lstm.torture.witness import WitnessBackend, witness_bundle
+
+__all__ = ["child", "main"]
+
+_SNAPSHOT_S, _HEALTH_S = 0.3, 0.1
+"""Far more often than any site may say: a fault must have the chance to meet them."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one daemon until it is stopped, or worse."""
+    parser = argparse.ArgumentParser(prog="python -m edge_lstm.torture.daemon")
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--real", action="store_true", help="run the configuration's bundle, not the witness")
+    parser.add_argument("--clock", type=Path, help="a file with the error of this machine's clock")
+    parser.add_argument("--weaken", choices=sorted(WEAKNESSES), help="leave a safeguard out")
+    said = parser.parse_args(argv)
+    if said.weaken:
+        weaken(said.weaken)
+    if said.clock:
+        follow(said.clock)
+    config = _hastened(load_config(said.config, environ={}))
+    setup_logs(config.log_level)
+    try:
+        if said.real:
+            serve(config, environ=os.environ)
+        else:
+            serve(config, environ=os.environ, load=_witness)
+    except OperatorError as error:
+        print(f"edge-lstm: {error}", file=sys.stderr)  # noqa: T201 - a program's last words
+        return 1
+    return 0
+
+
+def child(argv: Sequence[str], environ: dict[str, str], log: str) -> None:
+    """`main` in a process that was forked with everything imported."""
+    os.setsid()  # a Ctrl-C at the harness is the harness's to answer
+    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.environ.update(environ)
+    sys.exit(main(argv))
+
+
+def _witness(_config: DeviceConfig) -> tuple[Bundle, Runner]:
+    return witness_bundle(), Runner(WitnessBackend(), None, "the witness of edge-lstm torture")
+
+
+def _hastened(config: DeviceConfig) -> DeviceConfig:
+    replace = msgspec.structs.replace
+    snapshot = replace(config.snapshot, interval_s=_SNAPSHOT_S)
+    publish = replace(config.publish, health_interval_s=_HEALTH_S)
+    return replace(config, snapshot=snapshot, publish=publish)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

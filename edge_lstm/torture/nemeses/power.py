@@ -1,0 +1,40 @@
+"""Loss of power: the daemon goes on with the disk as it was, without what was never flushed."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import closing
+
+from edge_lstm.torture.disk import Disk, need_root
+from edge_lstm.torture.setup import Setup, share
+from edge_lstm.torture.verdict import Verdict
+
+__all__ = ["power_cut"]
+
+_LEAST_S, _MOST_S = 0.1, 0.8
+_CAMPAIGN = 50
+
+
+def power_cut(setup: Setup) -> Verdict:
+    """Stop the daemon, copy its disk, kill it, and go on with the copy and the same broker session."""
+    need_root("power-cut")
+    with setup.broker() as broker:
+
+        def campaign(number: int, cuts: int) -> Verdict:
+            node = f"power-{number}"
+            chance = setup.chance(node)
+            with closing(Disk(setup.folder / node)) as disk:
+                site = setup.site(node, broker.port, tier=setup.tier(number), state=disk.state)
+                lane = setup.lane(site, broker.port)
+                lane.begin()
+                for _ in range(cuts):
+                    site.start()
+                    lane.run_for(chance.uniform(_LEAST_S, _MOST_S))
+                    site.signal(signal.SIGSTOP)
+                    disk.snapshot()
+                    site.kill()
+                    disk.cut()
+                    lane.trials += 1
+                return lane.finish()
+
+        return share(setup, campaign, most=_CAMPAIGN)

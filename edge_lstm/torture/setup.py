@@ -1,0 +1,110 @@
+"""One run of the harness: where it works, from which seed, how hard; and how lanes run beside each other."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edge_lstm.torture.broker import Broker
+from edge_lstm.torture.lane import Lane
+from edge_lstm.torture.site import Site
+from edge_lstm.torture.truth import Subject, Tier
+from edge_lstm.torture.verdict import Verdict
+
+__all__ = ["Job", "Setup", "share"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """How a nemesis is to work.
+
+    Attributes:
+        folder: For everything; one below it for each nemesis.
+        seed: Everything that is chosen follows from it.
+        subject: What the daemons run.
+        bundle: The file of a real bundle; ``None`` is the witness.
+        trials: Faults to do.
+        lanes: Daemons at a time.
+        rate: Readings a second of each.
+        streams: Machines of each.
+        patience_s: Without any progress for so long, waiting is given up.
+        weakness: The safeguard left out in a control; ``None`` is nothing.
+        replay: Whether consumers ask for alerts that they missed.
+        tell: Takes a line about how far it is.
+    """
+
+    folder: Path
+    seed: str
+    subject: Subject
+    bundle: Path | None = None
+    trials: int
+    lanes: int = 4
+    rate: float = 600.0
+    streams: int = 16
+    patience_s: float = 15.0
+    weakness: str | None = None
+    replay: bool = True
+    tell: Callable[[str], None] = lambda _line: None
+
+    def below(self, name: str) -> Setup:
+        """The same in a folder below, with choices of its own."""
+        return replace(self, folder=self.folder / name, seed=f"{self.seed}/{name}")
+
+    def chance(self, name: str) -> random.Random:
+        """Choices of one lane, to be made again from the seed."""
+        return random.Random(f"{self.seed}/{name}")  # noqa: S311 - a test's choices
+
+    def tier(self, number: int) -> Tier:
+        """Every third lane has readings that nothing tells apart but the broker's marks."""
+        return "bare" if number % 3 == 2 else "time"
+
+    def site(self, node: str, port: int, *, tier: Tier, state: Path | None = None) -> Site:
+        """A daemon."""
+        return Site(
+            self.folder / node,
+            node,
+            port,
+            tier=tier,
+            state=state,
+            bundle=self.bundle,
+            weakness=self.weakness,
+        )
+
+    def lane(self, site: Site, port: int) -> Lane:
+        """Its sensors and consumer."""
+        return Lane(
+            site,
+            port,
+            self.subject,
+            self.seed,
+            streams=self.streams,
+            rate=self.rate,
+            patience_s=self.patience_s,
+            replay=self.replay,
+        )
+
+    @contextmanager
+    def broker(self, name: str = "broker") -> Iterator[Broker]:
+        """A broker for as long as the block lasts."""
+        with Broker(self.folder / name) as broker:
+            yield broker
+
+
+Job = Callable[[int, int], Verdict]
+"""A campaign: its number and its trials to what became of it."""
+
+
+def share(setup: Setup, job: Job, *, most: int) -> Verdict:
+    """Do the trials in campaigns of at most ``most``, some of them at a time, and add up."""
+    count = max(1, -(-setup.trials // most), min(setup.lanes, setup.trials))
+    sizes = [setup.trials // count + (i < setup.trials % count) for i in range(count)]
+    total = Verdict()
+    with ThreadPoolExecutor(setup.lanes, thread_name_prefix="lane") as pool:
+        for done in pool.map(job, range(count), sizes):
+            total += done
+            setup.tell(f"{total.trials} of {setup.trials} trials, {total.readings} readings")
+    return total
