@@ -147,7 +147,7 @@ class Site:
         self.starts += 1
 
     def set_clock(self, off_s: float) -> None:
-        """Let the machine's clock be off by so many seconds; daemons started before the first call do not see."""
+        """Let the machine's clock be off by so many seconds; to be called before the first start too."""
         if self._clock is None:
             self._clock = LyingClock(self.folder / "clock")
         self._clock.set(off_s)
