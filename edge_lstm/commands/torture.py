@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
@@ -97,8 +97,10 @@ def torture(
     names = chosen(only)
     said = seed or secrets.token_hex(4)
     _tell(f"seed {said}")
-    with _folder(keep) as folder:
-        session = Session(folder=folder, seed=said, bundle=bundle, tell=_tell)
+    with (
+        _folder(keep) as folder,
+        closing(Session(folder=folder, seed=said, bundle=bundle, tell=_tell)) as session,
+    ):
         rows = session.run(
             names, size="quick" if quick else size, trials=trials, controls=controls, minutes=minutes
         )

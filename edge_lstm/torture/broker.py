@@ -7,13 +7,14 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 from edge_lstm.errors import TortureError
 from edge_lstm.torture.wire import wait_for_port
 
-__all__ = ["DOCUMENTED", "Broker", "find_mosquitto", "mosquitto_version"]
+__all__ = ["DOCUMENTED", "STANDARD", "Broker", "find_mosquitto", "mosquitto_version"]
 
 DOCUMENTED = (
     "persistence true",
@@ -24,6 +25,9 @@ DOCUMENTED = (
     "persistent_client_expiration 7d",
 )
 """What docs/howto-mosquitto.md asks for, as far as it is about keeping messages."""
+
+STANDARD = ("persistence true",)
+"""As Mosquitto comes: what it keeps is written every half hour, and a crash takes all since then."""
 
 _START_S = 10.0
 
@@ -51,9 +55,10 @@ class Broker:
 
     Args:
         folder: For its configuration, log and what it keeps.
+        settings: Lines of its configuration about keeping messages.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Sequence[str] = DOCUMENTED) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port: int = probe.getsockname()[1]
@@ -61,7 +66,7 @@ class Broker:
         self._process: subprocess.Popen[bytes] | None = None
         # Started by root it would give root up, and could then not write to our folder.
         user = ["user root"] if os.geteuid() == 0 else []
-        lines = [f"listener {self.port} 127.0.0.1", "allow_anonymous true", *user, *DOCUMENTED]
+        lines = [f"listener {self.port} 127.0.0.1", "allow_anonymous true", *user, *settings]
         lines += [f"persistence_location {folder}/", "log_dest stderr", "log_type error", ""]
         (folder / "mosquitto.conf").write_text("\n".join(lines), "utf-8")
 

@@ -25,7 +25,7 @@ from edge_lstm.torture.lying_clock import follow
 from edge_lstm.torture.weaken import WEAKNESSES, weaken
 from edge_lstm.torture.witness import WitnessBackend, witness_bundle
 
-__all__ = ["child", "main"]
+__all__ = ["main"]
 
 _SNAPSHOT_S, _HEALTH_S = 0.3, 0.1
 """Far more often than any site may say: a fault must have the chance to meet them."""
@@ -54,16 +54,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"edge-lstm: {error}", file=sys.stderr)  # noqa: T201 - a program's last words
         return 1
     return 0
-
-
-def child(argv: Sequence[str], environ: dict[str, str], log: str) -> None:
-    """`main` in a process that was forked with everything imported."""
-    os.setsid()  # a Ctrl-C at the harness is the harness's to answer
-    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
-    os.environ.update(environ)
-    sys.exit(main(argv))
 
 
 def _witness(_config: DeviceConfig) -> tuple[Bundle, Runner]:

@@ -67,14 +67,21 @@ class Lane:
 
     def run_for(self, seconds: float) -> None:
         """Let readings flow for a while."""
+        self.run_until(lambda: False, seconds)
+
+    def run_until(self, done: Callable[[], bool], seconds: float) -> bool:
+        """Let readings flow until it is so, but not longer; whether it is so."""
         begin = last = time.monotonic()
         while (now := time.monotonic()) - begin < seconds:
+            if done():
+                return True
             self._due += (now - last) * self._rate
             last = now
             while self._due >= 1:
                 self._due -= 1
                 self._send()
             self.turn(min(_TICK_S, begin + seconds - now))
+        return done()
 
     def _send(self) -> None:
         stream = self._choice.choice(self.streams)
@@ -133,14 +140,14 @@ class Lane:
         if not self.wait(lambda: not self._sensor.pending, lambda: self._sensor.pending):
             self.site.faults.append(f"the broker does not take {self._sensor.pending} readings")
         self.wait(lambda: self._frames() >= sent and not self._outbox(), self._progress)
-        self.consumer.ask()
-        due = expect(self.subject, self.site.node, self.streams).alerts
+        self.consumer.insists = True
+        due = expect(self.subject, self.site.config(), self.streams).alerts
         self.wait(lambda: not due - self._heard(), self._progress)
         drained_s = time.monotonic() - begin
         self.site.stop()
         verdict = judge(
             self.subject,
-            self.site.node,
+            self.site.config(),
             self.streams,
             states=self._states(),
             alerts=self.consumer.alerts,

@@ -80,6 +80,7 @@ def _control(name: str, control: Control, setup: Setup) -> Verdict:
         setup.below(f"{name}-without-{control.weakness or 'replay'}"),
         weakness=control.weakness,
         replay=control.replay,
+        forgetful=control.forgetful,
         trials=control.trials,
         patience_s=min(setup.patience_s, 3.0),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from edge_lstm.torture.nemeses.broker_crash import broker_crash
+from edge_lstm.torture.nemeses.broker_crash import broker_crash, broker_forgets
 from edge_lstm.torture.nemeses.clock import clock
 from edge_lstm.torture.nemeses.disk_full import disk_full
 from edge_lstm.torture.nemeses.kill import kill
@@ -26,12 +26,14 @@ class Control(NamedTuple):
         weakness: Which of `edge_lstm.torture.weaken`; ``None`` when it is the consumer's part.
         replay: Whether the consumer asks for alerts that it missed.
         trials: Faults it is given.
+        forgetful: Whether brokers have their standard settings.
     """
 
     name: str
     weakness: str | None
     replay: bool = True
     trials: int = 12
+    forgetful: bool = False
 
 
 class Nemesis(NamedTuple):
@@ -56,6 +58,7 @@ class Nemesis(NamedTuple):
 
 AUTO_ACK = Control("acknowledged before the journal has it", "auto_ack")
 NO_DEDUPE = Control("nothing remembered of what was seen", "no_dedupe")
+NO_REPLAY = Control("no replay of alerts, and Mosquitto as it comes", None, replay=False, forgetful=True)
 
 NEMESES: Mapping[str, Nemesis] = {
     "kill": Nemesis(kill, 8, 100, 2000, (AUTO_ACK, NO_DEDUPE)),
@@ -71,9 +74,10 @@ NEMESES: Mapping[str, Nemesis] = {
         ),
         root=True,
     ),
-    "broker-crash": Nemesis(broker_crash, 2, 10, 100, (Control("no replay of alerts", None, replay=False),)),
+    "broker-crash": Nemesis(broker_crash, 2, 10, 100, (NO_REPLAY,)),
+    "broker-forgets": Nemesis(broker_forgets, 2, 6, 24, (NO_REPLAY,)),
     "partition": Nemesis(partition, 2, 12, 24, (AUTO_ACK,)),
     "disk-full": Nemesis(disk_full, 3, 6, 24, (AUTO_ACK,), root=True),
-    "poison": Nemesis(poison, 4, 12, 50, (NO_DEDUPE,)),
-    "clock": Nemesis(clock, 3, 6, 24, (NO_DEDUPE,)),
+    "poison": Nemesis(poison, 4, 12, 50, (Control("poison is not acknowledged", "poison_stays"),)),
+    "clock": Nemesis(clock, 4, 8, 24, (Control("arrival by the machine's clock", "plain_clock"),)),
 }

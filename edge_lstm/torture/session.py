@@ -10,6 +10,7 @@ from edge_lstm.bundle import open_bundle
 from edge_lstm.errors import TortureError
 from edge_lstm.torture.broker import find_mosquitto
 from edge_lstm.torture.disk import need_root
+from edge_lstm.torture.process import Forks
 from edge_lstm.torture.proof import Row, prove
 from edge_lstm.torture.registry import NEMESES, Nemesis
 from edge_lstm.torture.setup import Setup
@@ -53,12 +54,17 @@ class Session:
     def __init__(self, *, folder: Path, seed: str, bundle: Path | None, tell: Callable[[str], None]) -> None:
         find_mosquitto()
         self._folder, self._seed, self._bundle, self._tell = folder, seed, bundle, tell
+        self._forks = Forks()
         if bundle is None:
             self._subject, self.what = Subject.of_witness(), "the witness: a hash chain for a model"
         else:
             opened = open_bundle(bundle)
             self._subject = Subject.of_bundle(opened)
             self.what = f"{opened.manifest.id}/{opened.manifest.version}, {opened.sha256[:16]}"
+
+    def close(self) -> None:
+        """End what makes daemons."""
+        self._forks.close()
 
     def run(
         self, names: Sequence[str], *, size: str, trials: int | None, controls: bool, minutes: float
@@ -92,6 +98,7 @@ class Session:
             folder=self._folder / f"turn-{turn}",
             seed=f"{self._seed}/{turn}",
             subject=self._subject,
+            forks=self._forks,
             bundle=self._bundle,
             trials=trials or _trials(NEMESES[name], size),
             tell=lambda line: self._tell(f"{name}: {line}"),

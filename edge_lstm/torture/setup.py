@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge_lstm.torture.broker import Broker
+from edge_lstm.torture.broker import DOCUMENTED, STANDARD, Broker
 from edge_lstm.torture.lane import Lane
+from edge_lstm.torture.process import Forks
 from edge_lstm.torture.site import Site
 from edge_lstm.torture.truth import Subject, Tier
 from edge_lstm.torture.verdict import Verdict
@@ -26,6 +27,7 @@ class Setup:
         folder: For everything; one below it for each nemesis.
         seed: Everything that is chosen follows from it.
         subject: What the daemons run.
+        forks: Makes daemons.
         bundle: The file of a real bundle; ``None`` is the witness.
         trials: Faults to do.
         lanes: Daemons at a time.
@@ -34,12 +36,14 @@ class Setup:
         patience_s: Without any progress for so long, waiting is given up.
         weakness: The safeguard left out in a control; ``None`` is nothing.
         replay: Whether consumers ask for alerts that they missed.
+        forgetful: Whether brokers have their standard settings.
         tell: Takes a line about how far it is.
     """
 
     folder: Path
     seed: str
     subject: Subject
+    forks: Forks
     bundle: Path | None = None
     trials: int
     lanes: int = 4
@@ -48,6 +52,7 @@ class Setup:
     patience_s: float = 15.0
     weakness: str | None = None
     replay: bool = True
+    forgetful: bool = False
     tell: Callable[[str], None] = lambda _line: None
 
     def below(self, name: str) -> Setup:
@@ -68,6 +73,7 @@ class Setup:
             self.folder / node,
             node,
             port,
+            forks=self.forks,
             tier=tier,
             state=state,
             bundle=self.bundle,
@@ -90,7 +96,7 @@ class Setup:
     @contextmanager
     def broker(self, name: str = "broker") -> Iterator[Broker]:
         """A broker for as long as the block lasts."""
-        with Broker(self.folder / name) as broker:
+        with Broker(self.folder / name, STANDARD if self.forgetful else DOCUMENTED) as broker:
             yield broker
 
 

@@ -3,72 +3,26 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from edge_lstm.config import load_config
+from edge_lstm.contracts.config import DeviceConfig
 from edge_lstm.errors import TortureError
 from edge_lstm.torture.lying_clock import LyingClock
-from edge_lstm.torture.truth import ALARM, Tier
+from edge_lstm.torture.process import Forks, Process, execute
+from edge_lstm.torture.truth import Tier
 
 __all__ = ["Site"]
 
 _STOP_S = 20.0
+_NEVER_S = 1e9
+"""Alerts are updated with a worse score only: times of arrival must not decide about them here."""
 _EXEC_EVERY = 16
 """One start in so many is by exec, imports and all; the others are forked from a process that has
 imported everything, so that kills meet the daemon at work and not at its imports."""
-
-
-class _Process(Protocol):
-    @property
-    def pid(self) -> int | None: ...
-    def ended(self, timeout_s: float) -> int | None: ...
-
-
-class _Forked:
-    """From the fork server of `multiprocessing`."""
-
-    def __init__(self, argv: list[str], environ: dict[str, str], log: Path) -> None:
-        from edge_lstm.torture.daemon import child  # noqa: PLC0415 - the fork server imports it first
-
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["edge_lstm.torture.daemon"])
-        self._process = context.Process(target=child, args=(argv, environ, str(log)), daemon=True)
-        self._process.start()
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid
-
-    def ended(self, timeout_s: float) -> int | None:
-        self._process.join(timeout_s)
-        return self._process.exitcode
-
-
-class _Executed:
-    """A program of its own."""
-
-    def __init__(self, argv: list[str], environ: dict[str, str], log: Path) -> None:
-        command = [sys.executable, "-m", "edge_lstm.torture.daemon", *argv]
-        with log.open("ab") as file:
-            self._process = subprocess.Popen(  # noqa: S603 - ourselves
-                command, stdout=file, stderr=file, env={**os.environ, **environ}, start_new_session=True
-            )
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid
-
-    def ended(self, timeout_s: float) -> int | None:
-        try:
-            return self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return None
 
 
 class Site:
@@ -78,6 +32,7 @@ class Site:
         folder: For configuration and log.
         node: Its name; topics, states and client id follow from it.
         port: Where it believes the broker is.
+        forks: Makes the process.
         tier: What readings carry.
         state: Its state folder; ``None`` is one in ``folder``.
         bundle: A real bundle; ``None`` is the witness.
@@ -96,6 +51,7 @@ class Site:
         node: str,
         port: int,
         *,
+        forks: Forks,
         tier: Tier,
         state: Path | None = None,
         bundle: Path | None = None,
@@ -107,12 +63,19 @@ class Site:
         self.topic = f"torture/{node}/{{asset}}"
         self.starts, self.faults = 0, list[str]()
         self._port, self._bundle, self._weakness = port, bundle, weakness
-        self._process: _Process | None = None
+        self._forks = forks
+        self._process: Process | None = None
         self._clock: LyingClock | None = None
         self.log = folder / "log"
+        self._file = folder / "edge-lstm.yaml"
+        self._write_config()
 
-    def write_config(self) -> None:
-        """Write the configuration; JSON is YAML."""
+    def config(self) -> DeviceConfig:
+        """The configuration, read as the daemon reads it."""
+        return load_config(self._file, environ={})
+
+    def _write_config(self) -> None:
+        """JSON is YAML."""
         source: dict[str, Any] = {"topic": self.topic}
         if self.tier != "bare":
             source |= {"time_field": "time", "time_format": "ms"}
@@ -124,11 +87,11 @@ class Site:
             "state_dir": str(self.state),
             "mqtt": {"port": self._port, "keepalive_s": 5},
             "inputs": [source],
-            "alarm": {"update_every_s": ALARM.update_every_s},
+            "alarm": {"update_every_s": _NEVER_S},
             "publish": {"score_interval_s": 3600, "quality": False},
             "log_level": "info",
         }
-        (self.folder / "edge-lstm.yaml").write_text(json.dumps(config, indent=1), "utf-8")
+        self._file.write_text(json.dumps(config, indent=1), "utf-8")
 
     def start(self, *, crash_at: str | None = None) -> None:
         """Start it; returns at once.
@@ -136,14 +99,15 @@ class Site:
         Args:
             crash_at: Where it is to end itself, see `edge_lstm.io.crash`.
         """
-        self.write_config()
-        argv = [str(self.folder / "edge-lstm.yaml")]
+        argv = [str(self._file)]
         argv += ["--weaken", self._weakness] if self._weakness else []
         argv += ["--real"] if self._bundle else []
         argv += ["--clock", str(self._clock.path)] if self._clock else []
         environ = {"EDGE_LSTM_CRASH_AT": crash_at} if crash_at else {}
-        executed = self.starts % _EXEC_EVERY == _EXEC_EVERY - 1
-        self._process = (_Executed if executed else _Forked)(argv, environ, self.log)
+        if crash_at or self.starts % _EXEC_EVERY == _EXEC_EVERY - 1:
+            self._process = execute(argv, environ, self.log)
+        else:
+            self._process = self._forks.start(argv, self.log)
         self.starts += 1
 
     def set_clock(self, off_s: float) -> None:
@@ -158,7 +122,7 @@ class Site:
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
-        if self._process is not None and self._process.pid is not None:
+        if self._process is not None:
             os.kill(self._process.pid, number)
 
     @property
@@ -177,15 +141,6 @@ class Site:
             return
         self.signal(signal.SIGKILL)
         self._gone()
-
-    def crashed(self, timeout_s: float) -> bool:
-        """Whether it came to its crash point within some seconds; it is gone afterwards in any case."""
-        end = time.monotonic() + timeout_s
-        while time.monotonic() < end:
-            if (code := self.ended(0.01)) is not None:
-                self._process = None
-                return code in (137, -9)
-        return False
 
     def stop(self) -> None:
         """SIGTERM, and wait until it has saved.

@@ -13,27 +13,27 @@ import numpy as np
 
 from edge_lstm.backends import load_backend
 from edge_lstm.bundle import Bundle
-from edge_lstm.contracts.alarm import AlarmOverrides
+from edge_lstm.clock import SystemClock
 from edge_lstm.contracts.alert import Alert
+from edge_lstm.contracts.config import DeviceConfig
 from edge_lstm.contracts.reading import Reading
 from edge_lstm.core.backend import Backend
-from edge_lstm.core.detector import Detector
+from edge_lstm.daemon import make_engine
 from edge_lstm.times import NS
 from edge_lstm.torture.witness import CHANNELS, SEEN, WitnessBackend, samples, witness_bundle
 
-__all__ = ["ALARM", "Expected", "Stream", "Subject", "Tier", "essence", "expect"]
+__all__ = ["Expected", "Stream", "Subject", "Tier", "essence", "expect"]
 
 Tier = Literal["time", "seq", "bare"]
 """How readings can be told apart: by source time, by the source's count, or not at all."""
 
 Values = dict[str, float]
 
-ALARM = AlarmOverrides(update_every_s=1e9)
-"""Updates come with a worse score only: times of arrival must not decide about alerts here."""
-
 _DAY_NS = 86_400 * NS
 _OF_TIME = ("id", "time", "started", "ended", "text", "state")
 """Fields of an alert that follow from the time of its frame, which is the arrival's for bare values."""
+_OF_DEVICE = ("seq",)
+"""Fields that count a device's alerts, in the order in which its machines are heard."""
 
 
 class Subject(NamedTuple):
@@ -139,25 +139,20 @@ class Expected(NamedTuple):
 
 
 def expect(
-    subject: Subject, node: str, streams: Sequence[Stream], kept: Mapping[str, Sequence[int]] | None = None
+    subject: Subject,
+    config: DeviceConfig,
+    streams: Sequence[Stream],
+    kept: Mapping[str, Sequence[int]] | None = None,
 ) -> Expected:
     """Run the detector over what was sent.
 
     Args:
         subject: What runs.
-        node: The device, said in alerts.
+        config: The daemon's.
         streams: What was sent.
         kept: Asset to the indexes that count; ``None`` is all.
     """
-    bundle = subject.bundle
-    detector = Detector(
-        bundle.manifest,
-        subject.backend(),
-        sha256=bundle.sha256,
-        node=node,
-        weights=bundle.weights(),
-        alarm=ALARM,
-    )
+    detector = make_engine(config, subject.bundle, subject.backend(), clock=SystemClock()).detector
     alerts: Counter[str] = Counter()
     for stream in streams:
         chosen = range(len(stream.sent)) if kept is None else kept[stream.asset]
@@ -181,8 +176,8 @@ def essence(payload: bytes, tier: Tier) -> str:
         said = msgspec.to_builtins(msgspec.json.decode(payload, type=Alert))
     except msgspec.DecodeError as error:
         raise ValueError(str(error)) from error
-    for key in _OF_TIME if tier == "bare" else ():
-        del said[key]
+    for key in (*_OF_DEVICE, *(_OF_TIME if tier == "bare" else ())):
+        said.pop(key, None)
     return msgspec.json.encode(said, order="sorted").decode()
 
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import msgspec
 
+from edge_lstm.contracts.config import DeviceConfig
 from edge_lstm.torture.truth import Expected, Stream, Subject, Tier, essence, expect, seen_counts
 from edge_lstm.torture.witness import chain
 
@@ -83,9 +84,11 @@ class Verdict:
 def delivered(payloads: Iterable[bytes], tier: Tier) -> tuple[Counter[str], int, list[str]]:
     """What a consumer has heard: essence of each alert to how often, repeats, and faults.
 
-    An alert that comes again with the same id, type and time is a repeat, and must say the same.
+    An alert that comes again with the same id, type and time is a repeat, and must say the same;
+    so must one that comes again with the same number.
     """
     first: dict[tuple[Any, ...], str] = {}
+    numbers: dict[int, str] = {}
     repeated, faults = 0, []
     for payload in payloads:
         said = msgspec.json.decode(payload)
@@ -95,6 +98,9 @@ def delivered(payloads: Iterable[bytes], tier: Tier) -> tuple[Counter[str], int,
         except ValueError as error:
             faults.append(f"the consumer heard something that is no alert: {error}")
             continue
+        number = said.get("seq")
+        if number and numbers.setdefault(number, whole) != whole:
+            faults.append(f"seq {number} came with two contents")
         if key in first:
             repeated += 1
             if first[key] != whole:
@@ -105,7 +111,7 @@ def delivered(payloads: Iterable[bytes], tier: Tier) -> tuple[Counter[str], int,
 
 def judge(
     subject: Subject,
-    node: str,
+    config: DeviceConfig,
     streams: Sequence[Stream],
     *,
     states: Mapping[str, Mapping[str, bytes]],
@@ -116,7 +122,7 @@ def judge(
 
     Args:
         subject: What it ran.
-        node: Its name.
+        config: Its configuration.
         streams: What was sent.
         states: Asset to the arrays it left.
         alerts: What the consumer heard.
@@ -128,7 +134,7 @@ def judge(
     kept: dict[str, list[int]] = {}
     for stream in streams:
         kept[stream.asset] = _count(verdict, subject, stream, states.get(stream.asset), given)
-    expected = expect(subject, node, streams, kept if given is not None else None)
+    expected = expect(subject, config, streams, kept if given is not None else None)
     for stream in streams:
         verdict.exact += _exact(subject, stream, states.get(stream.asset), expected, kept[stream.asset])
     heard, verdict.repeated, faults = delivered(alerts, tier)

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Callable, Mapping
 
+import msgspec
+
+from edge_lstm.clock import ArrivalClock
 from edge_lstm.io import mqtt
 from edge_lstm.io.transport import Message, TransportEvent
 
@@ -51,6 +55,33 @@ def _auto_ack() -> None:
     transport.ack = lambda *_: None  # type: ignore[method-assign]  # done already
 
 
+def _poison_stays() -> None:
+    """Messages that cannot be read are left unacknowledged, for somebody to look at."""
+    transport = mqtt.MqttTransport
+    receive = transport.receive
+
+    def receive_good(self: mqtt.MqttTransport, timeout_s: float) -> list[TransportEvent]:
+        return [one for one in receive(self, timeout_s) if not isinstance(one, Message) or _readable(one)]
+
+    transport.receive = receive_good  # type: ignore[method-assign]  # the point of it
+
+
+def _readable(message: Message) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(message.payload, type=dict[str, float]), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _plain_clock() -> None:
+    """Times of arrival are the machine's clock, whatever it does."""
+
+    def plain(_self: ArrivalClock) -> int:
+        return time.time_ns()
+
+    ArrivalClock.now_ns = plain  # type: ignore[method-assign]  # the point of it
+
+
 def _no_dedupe() -> None:
     """Nothing is remembered of what was seen."""
 
@@ -60,6 +91,8 @@ WEAKNESSES: Mapping[str, Callable[[], None]] = {
     "no_dedupe": _no_dedupe,
     "no_dir_fsync": _no_dir_fsync,
     "no_fdatasync": _no_fdatasync,
+    "plain_clock": _plain_clock,
+    "poison_stays": _poison_stays,
     "sqlite_normal": _no_fdatasync,
 }
 

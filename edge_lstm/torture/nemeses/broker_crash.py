@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 
 import msgspec
 
@@ -11,7 +12,7 @@ from edge_lstm.torture.proxy import Proxy
 from edge_lstm.torture.setup import Setup, share
 from edge_lstm.torture.verdict import Verdict
 
-__all__ = ["broker_crash"]
+__all__ = ["broker_crash", "broker_forgets"]
 
 _LEAST_S, _MOST_S = 0.3, 1.5
 _CAMPAIGN = 25
@@ -23,6 +24,8 @@ def broker_crash(setup: Setup) -> Verdict:
     Readings that the broker forgot are forgiven, if the daemon never acknowledged them;
     alerts are not, for the consumer asks for what it misses.
     """
+    # A reading that the broker forgot never comes: nobody waits for it long.
+    setup = replace(setup, patience_s=min(setup.patience_s, 4.0))
 
     def campaign(number: int, crashes: int) -> Verdict:
         node = f"crash-{number}"
@@ -35,7 +38,10 @@ def broker_crash(setup: Setup) -> Verdict:
             site.start()
             for trial in range(crashes):
                 lane.run_for(chance.uniform(_LEAST_S, _MOST_S))
+                lane.consumer.away = True  # what the broker keeps for it may be forgotten
+                lane.run_for(chance.uniform(0.1, 0.4))
                 broker.crash()
+                lane.consumer.away = False
                 if trial % 2:
                     site.kill()
                     site.start()
@@ -44,6 +50,11 @@ def broker_crash(setup: Setup) -> Verdict:
             return lane.finish(lambda: acknowledged(lane, proxy))
 
     return share(setup, campaign, most=_CAMPAIGN)
+
+
+def broker_forgets(setup: Setup) -> Verdict:
+    """The same with a broker that keeps nothing: sessions, subscriptions and queues are gone."""
+    return broker_crash(replace(setup, forgetful=True))
 
 
 def acknowledged(lane: Lane, proxy: Proxy) -> dict[str, set[int]]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from edge_lstm.io.crash import STORE_POINTS
 from edge_lstm.torture.setup import Setup, share
 from edge_lstm.torture.verdict import Verdict
 
-__all__ = ["kill"]
+__all__ = ["crash_points", "kill"]
 
 _LEAST_S, _MOST_S = 0.05, 0.6
 _CAMPAIGN = 50
+_HITS = 3
+_REACH_S = 4.0
 """Kills of one daemon before its end is looked at, and a new one begins with nothing."""
 
 
@@ -30,3 +33,26 @@ def kill(setup: Setup) -> Verdict:
             return lane.finish()
 
         return share(setup, campaign, most=_CAMPAIGN)
+
+
+def crash_points(setup: Setup) -> Verdict:
+    """End daemons at every point of `edge_lstm.io.crash`, when they meet it the first, second and third time."""
+    points = [f"{name}:{hit}" for hit in range(1, _HITS + 1) for name in STORE_POINTS]
+    with setup.broker() as broker:
+
+        def campaign(number: int, trials: int) -> Verdict:
+            node = f"points-{number}"
+            site = setup.site(node, broker.port, tier=setup.tier(number))
+            lane = setup.lane(site, broker.port)
+            lane.begin()
+            for trial in range(trials):
+                point = points[(number + trial * setup.lanes) % len(points)]
+                site.start(crash_at=point)
+                reached = lane.run_until(lambda: site.ended() is not None, _REACH_S)
+                site.kill(may_have_ended=True)
+                if not reached and point.endswith(":1"):
+                    site.faults.append(f"no daemon comes to the crash point {point}")
+                lane.trials += 1
+            return lane.finish()
+
+        return share(setup, campaign, most=-(-setup.trials // setup.lanes))
