@@ -14,17 +14,15 @@ from typing import Self
 from edge_lstm.errors import TortureError
 from edge_lstm.torture.wire import wait_for_port
 
-__all__ = ["DOCUMENTED", "STANDARD", "Broker", "find_mosquitto", "mosquitto_version"]
+__all__ = ["DOCUMENTED", "STANDARD", "STEADY", "Broker", "find_mosquitto", "mosquitto_version"]
 
-DOCUMENTED = (
-    "persistence true",
-    "autosave_on_changes true",
-    "autosave_interval 1",
-    "max_queued_messages 100000",
-    "max_inflight_messages 1000",
-    "persistent_client_expiration 7d",
-)
-"""What docs/howto-mosquitto.md asks for, as far as it is about keeping messages."""
+_ROOM = ("max_queued_messages 100000", "max_inflight_messages 1000", "persistent_client_expiration 7d")
+
+DOCUMENTED = ("persistence true", "autosave_on_changes true", "autosave_interval 1", *_ROOM)
+"""What docs/howto-mosquitto.md asks for where the broker may crash; it writes all it has at every change."""
+
+STEADY = ("persistence false", *_ROOM)
+"""For nemeses that leave the broker alone; fifteen times as fast as `DOCUMENTED` on a disk."""
 
 STANDARD = ("persistence true",)
 """As Mosquitto comes: what it keeps is written every half hour, and a crash takes all since then."""
@@ -58,7 +56,7 @@ class Broker:
         settings: Lines of its configuration about keeping messages.
     """
 
-    def __init__(self, folder: Path, settings: Sequence[str] = DOCUMENTED) -> None:
+    def __init__(self, folder: Path, settings: Sequence[str] = STEADY) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port: int = probe.getsockname()[1]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge_lstm.torture.broker import DOCUMENTED, STANDARD, Broker
+from edge_lstm.torture.broker import STEADY, Broker
 from edge_lstm.torture.lane import Lane
 from edge_lstm.torture.process import Forks
 from edge_lstm.torture.site import Site
@@ -94,9 +94,9 @@ class Setup:
         )
 
     @contextmanager
-    def broker(self, name: str = "broker") -> Iterator[Broker]:
+    def broker(self, name: str = "broker", settings: Sequence[str] = STEADY) -> Iterator[Broker]:
         """A broker for as long as the block lasts."""
-        with Broker(self.folder / name, STANDARD if self.forgetful else DOCUMENTED) as broker:
+        with Broker(self.folder / name, settings) as broker:
             yield broker
 
 

@@ -13,6 +13,7 @@ import os
 import select
 import signal
 import sys
+import traceback
 
 from edge_lstm.torture.daemon import main as run
 
@@ -63,6 +64,8 @@ def _fork(order: dict[str, object]) -> int:
     code = 1
     try:
         code = _child(order)
+    except BaseException:  # noqa: BLE001 - there is nobody above to show it
+        traceback.print_exc()
     finally:
         sys.stderr.flush()
         os._exit(code)

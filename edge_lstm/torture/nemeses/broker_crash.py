@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import msgspec
 
+from edge_lstm.torture.broker import DOCUMENTED, STANDARD
 from edge_lstm.torture.lane import Lane
 from edge_lstm.torture.proxy import Proxy
 from edge_lstm.torture.setup import Setup, share
@@ -26,11 +27,12 @@ def broker_crash(setup: Setup) -> Verdict:
     """
     # A reading that the broker forgot never comes: nobody waits for it long.
     setup = replace(setup, patience_s=min(setup.patience_s, 4.0))
+    settings = STANDARD if setup.forgetful else DOCUMENTED
 
     def campaign(number: int, crashes: int) -> Verdict:
         node = f"crash-{number}"
         chance = setup.chance(node)
-        with setup.broker(f"broker-{number}") as broker, closing(Proxy(broker.port)) as proxy:
+        with setup.broker(f"broker-{number}", settings) as broker, closing(Proxy(broker.port)) as proxy:
             # Bare values cannot be told apart when the broker delivers them again unmarked.
             site = setup.site(node, proxy.port, tier="time")
             lane = setup.lane(site, broker.port)

@@ -36,7 +36,7 @@ def kill(setup: Setup) -> Verdict:
 
 
 def crash_points(setup: Setup) -> Verdict:
-    """End daemons at every point of `edge_lstm.io.crash`, when they meet it the first, second and third time."""
+    """End daemons at every point of `edge_lstm.io.crash`, met the first, second and third time."""
     points = [f"{name}:{hit}" for hit in range(1, _HITS + 1) for name in STORE_POINTS]
     with setup.broker() as broker:
 
