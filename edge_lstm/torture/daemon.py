@@ -14,13 +14,13 @@ from pathlib import Path
 
 import msgspec
 
-from edge_lstm.accelerator import Runner
-from edge_lstm.bundle import Bundle
+from edge_lstm.backends import Selected
 from edge_lstm.config import load_config
 from edge_lstm.contracts.config import DeviceConfig
 from edge_lstm.daemon import serve
 from edge_lstm.errors import OperatorError
 from edge_lstm.logs import setup_logs
+from edge_lstm.reload import Prepared
 from edge_lstm.torture.lying_clock import follow
 from edge_lstm.torture.weaken import WEAKNESSES, weaken
 from edge_lstm.torture.witness import WitnessBackend, witness_bundle
@@ -43,21 +43,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         weaken(said.weaken)
     if said.clock:
         follow(said.clock)
-    config = _hastened(load_config(said.config, environ={}))
-    setup_logs(config.log_level)
+
+    def load() -> DeviceConfig:
+        return _hastened(load_config(said.config, environ={}))
+
+    setup_logs(load().log_level)
     try:
         if said.real:
-            serve(config, environ=os.environ)
+            serve(load, environ=os.environ)
         else:
-            serve(config, environ=os.environ, load=_witness)
+            serve(load, environ=os.environ, prepare=_witness)
     except OperatorError as error:
         print(f"edge-lstm: {error}", file=sys.stderr)  # noqa: T201 - a program's last words
         return 1
     return 0
 
 
-def _witness(_config: DeviceConfig) -> tuple[Bundle, Runner]:
-    return witness_bundle(), Runner(WitnessBackend(), None, "the witness of edge-lstm torture")
+def _witness(config: DeviceConfig) -> Prepared:
+    return Prepared(config, witness_bundle(), Selected(WitnessBackend(), "the witness of edge-lstm torture"))
 
 
 def _hastened(config: DeviceConfig) -> DeviceConfig:

@@ -165,7 +165,7 @@ class Lane:
 
     def _states(self) -> Mapping[str, Mapping[str, bytes]]:
         try:
-            return read_states(self.site.state)
+            return read_states(self.site.state, self.subject.bundle.sha256)
         except TortureError as error:
             self.site.faults.append(str(error))
             return {}

@@ -81,6 +81,8 @@ def _control(name: str, control: Control, setup: Setup) -> Verdict:
         weakness=control.weakness,
         replay=control.replay,
         forgetful=control.forgetful,
+        bare=control.bare,
+        quiet=control.quiet,
         trials=control.trials,
         patience_s=min(setup.patience_s, 3.0),
     )

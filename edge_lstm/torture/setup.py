@@ -35,6 +35,8 @@ class Setup:
         streams: Machines of each.
         patience_s: Without any progress for so long, waiting is given up.
         weakness: The safeguard left out in a control; ``None`` is nothing.
+        quiet: Whether nothing is alarming, so that no alert is written down among the readings.
+        bare: Whether all readings are bare values.
         replay: Whether consumers ask for alerts that they missed.
         forgetful: Whether brokers have their standard settings.
         tell: Takes a line about how far it is.
@@ -51,6 +53,8 @@ class Setup:
     streams: int = 16
     patience_s: float = 15.0
     weakness: str | None = None
+    quiet: bool = False
+    bare: bool = False
     replay: bool = True
     forgetful: bool = False
     tell: Callable[[str], None] = lambda _line: None
@@ -65,7 +69,7 @@ class Setup:
 
     def tier(self, number: int) -> Tier:
         """Every third lane has readings that nothing tells apart but the broker's marks."""
-        return "bare" if number % 3 == 2 else "time"
+        return "bare" if self.bare or number % 3 == 2 else "time"
 
     def site(self, node: str, port: int, *, tier: Tier, state: Path | None = None) -> Site:
         """A daemon."""
@@ -78,6 +82,7 @@ class Setup:
             state=state,
             bundle=self.bundle,
             weakness=self.weakness,
+            quiet=self.quiet,
         )
 
     def lane(self, site: Site, port: int) -> Lane:

@@ -37,6 +37,7 @@ class Site:
         state: Its state folder; ``None`` is one in ``folder``.
         bundle: A real bundle; ``None`` is the witness.
         weakness: What of `edge_lstm.torture.weaken` to leave out; ``None`` is nothing.
+        quiet: Whether no reading is alarming.
 
     Attributes:
         topic: Topic of the readings, with ``{asset}``.
@@ -56,6 +57,7 @@ class Site:
         state: Path | None = None,
         bundle: Path | None = None,
         weakness: str | None = None,
+        quiet: bool = False,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.node, self.tier = folder, node, tier
@@ -63,7 +65,7 @@ class Site:
         self.topic = f"torture/{node}/{{asset}}"
         self.starts, self.faults = 0, list[str]()
         self._port, self._bundle, self._weakness = port, bundle, weakness
-        self._forks = forks
+        self._forks, self._quiet = forks, quiet
         self._process: Process | None = None
         self._clock: LyingClock | None = None
         self.log = folder / "log"
@@ -87,7 +89,7 @@ class Site:
             "state_dir": str(self.state),
             "mqtt": {"port": self._port, "keepalive_s": 5},
             "inputs": [source],
-            "alarm": {"update_every_s": _NEVER_S},
+            "alarm": {"update_every_s": _NEVER_S, "threshold": 1e9 if self._quiet else None},
             "publish": {"score_interval_s": 3600, "quality": False},
             "log_level": "info",
         }

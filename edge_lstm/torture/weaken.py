@@ -5,65 +5,68 @@ They are taken out of this process from outside, so that the daemon has no switc
 
 from __future__ import annotations
 
-import os
-import stat
+import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from edge_lstm import daemon
 from edge_lstm.clock import ArrivalClock
-from edge_lstm.io import mqtt
+from edge_lstm.io.lean import LeanTransport
+from edge_lstm.io.mqtt import MqttTransport
+from edge_lstm.io.rows import Weakness
+from edge_lstm.io.store import Store
 from edge_lstm.io.transport import Message, TransportEvent
+from edge_lstm.redelivery import Redelivery
 
 __all__ = ["WEAKNESSES", "weaken"]
 
-
-def _no_fdatasync() -> None:
-    """What is written is called durable at once."""
-
-    def lie(_file: object) -> None:
-        pass
-
-    os.fdatasync = lie  # type: ignore[assignment]  # the point of it
+_TRANSPORTS = (LeanTransport, MqttTransport)
 
 
-def _no_dir_fsync() -> None:
-    """New names are called durable at once."""
-    true = os.fsync
-
-    def lie(file: int) -> None:
-        if not stat.S_ISDIR(os.fstat(file).st_mode):
-            true(file)
-
-    os.fsync = lie  # type: ignore[assignment]  # the point of it
+def _without(safeguard: Weakness) -> None:
+    """The store knows how to leave out some of its own."""
+    daemon.Store = functools.partial(Store, weaken=frozenset({safeguard}))  # type: ignore[assignment,misc]  # the point of it
 
 
 def _auto_ack() -> None:
     """Messages are acknowledged when they come in, as a client without manual acknowledgement does."""
-    transport = mqtt.MqttTransport
-    receive, ack = transport.receive, transport.ack
 
-    def receive_and_ack(self: mqtt.MqttTransport, timeout_s: float) -> list[TransportEvent]:
-        events = receive(self, timeout_s)
-        for one in events:
-            if isinstance(one, Message) and one.qos:
-                ack(self, one.epoch, (one.mid,))
-        return events
+    def weak(kind: type[LeanTransport | MqttTransport]) -> None:
+        receive, ack = kind.receive, kind.ack
 
-    transport.receive = receive_and_ack  # type: ignore[method-assign]  # the point of it
-    transport.ack = lambda *_: None  # type: ignore[method-assign]  # done already
+        def receive_and_ack(self: LeanTransport | MqttTransport, timeout_s: float) -> list[TransportEvent]:
+            events = receive(self, timeout_s)
+            for one in events:
+                if isinstance(one, Message) and one.qos:
+                    ack(self, one.epoch, (one.mid,))
+            return events
+
+        kind.receive, kind.ack = receive_and_ack, _nothing  # type: ignore[assignment,method-assign]  # the point of it
+
+    for kind in _TRANSPORTS:
+        weak(kind)
+
+
+def _nothing(_self: object, _epoch: int, _mids: Sequence[int]) -> None:
+    """It was acknowledged already."""
 
 
 def _poison_stays() -> None:
     """Messages that cannot be read are left unacknowledged, for somebody to look at."""
-    transport = mqtt.MqttTransport
-    receive = transport.receive
 
-    def receive_good(self: mqtt.MqttTransport, timeout_s: float) -> list[TransportEvent]:
-        return [one for one in receive(self, timeout_s) if not isinstance(one, Message) or _readable(one)]
+    def weak(kind: type[LeanTransport | MqttTransport]) -> None:
+        receive = kind.receive
 
-    transport.receive = receive_good  # type: ignore[method-assign]  # the point of it
+        def receive_good(self: LeanTransport | MqttTransport, timeout_s: float) -> list[TransportEvent]:
+            events = receive(self, timeout_s)
+            return [one for one in events if not isinstance(one, Message) or _readable(one)]
+
+        kind.receive = receive_good  # type: ignore[assignment,method-assign]  # the point of it
+
+    for kind in _TRANSPORTS:
+        weak(kind)
 
 
 def _readable(message: Message) -> bool:
@@ -83,17 +86,22 @@ def _plain_clock() -> None:
 
 
 def _no_dedupe() -> None:
-    """Nothing is remembered of what was seen."""
+    """Nothing is remembered of what the broker delivered."""
+
+    def new(_self: Redelivery, _message: Message) -> bool:
+        return False
+
+    Redelivery.again = new  # type: ignore[method-assign]  # the point of it
 
 
 WEAKNESSES: Mapping[str, Callable[[], None]] = {
     "auto_ack": _auto_ack,
     "no_dedupe": _no_dedupe,
-    "no_dir_fsync": _no_dir_fsync,
-    "no_fdatasync": _no_fdatasync,
+    "no_dir_fsync": lambda: _without("no_dir_fsync"),
+    "no_fdatasync": lambda: _without("no_fdatasync"),
     "plain_clock": _plain_clock,
     "poison_stays": _poison_stays,
-    "sqlite_normal": _no_fdatasync,
+    "sqlite_normal": lambda: _without("sqlite_normal"),
 }
 
 
