@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -21,17 +21,19 @@ from edge_lstm.contracts.manifest import Manifest
 from edge_lstm.core.backend import Backend
 from edge_lstm.core.detector import Detector
 from edge_lstm.engine import Engine
+from edge_lstm.errors import TakenOverError
 from edge_lstm.io.health import HealthModel
 from edge_lstm.io.mqtt import MqttTransport
 from edge_lstm.io.outbox import Outbox
 from edge_lstm.io.settings import mqtt_settings
-from edge_lstm.io.snapshot import StateDir
+from edge_lstm.io.store import Store
 from edge_lstm.io.systemd import Notifier
 from edge_lstm.io.transport import Subscription
 from edge_lstm.logs import event
-from edge_lstm.loop import Loop, Parts, Stop
+from edge_lstm.loop import Loop, Outcome, Parts, Stop
 from edge_lstm.restore import restore
 from edge_lstm.selftest import verify
+from edge_lstm.state_machine import StateMachine
 from edge_lstm.topics import Template
 
 __all__ = ["make_engine", "serve", "unknown_channels"]
@@ -39,7 +41,26 @@ __all__ = ["make_engine", "serve", "unknown_channels"]
 log = logging.getLogger(__name__)
 
 
-def serve(config: DeviceConfig, *, environ: MutableMapping[str, str]) -> None:
+Load = Callable[[DeviceConfig], tuple[Bundle, Runner]]
+
+
+def load(config: DeviceConfig) -> tuple[Bundle, Runner]:
+    """The bundle, verified on this board, and what runs it.
+
+    Raises:
+        OperatorError: The bundle must not run, or nothing here runs it.
+    """
+    bundle = open_bundle(config.bundle)
+    # The CPU comes first in any case: it takes over when the Edge TPU is lost.
+    selected = select_backend(bundle, "auto" if config.backend == "edgetpu" else config.backend)
+    result = verify(bundle, selected.backend)
+    log.info(event("bundle.verified", path=bundle.path, sha256=bundle.sha256[:16], off_by=result.greatest))
+    runner = _runner(config, bundle, selected)
+    _tell_start(config, bundle, selected, runner)
+    return bundle, runner
+
+
+def serve(config: DeviceConfig, *, environ: MutableMapping[str, str], load: Load = load) -> None:
     """Run until SIGTERM or SIGINT.
 
     Nothing is read from the broker before the bundle is verified and its golden vectors
@@ -48,26 +69,29 @@ def serve(config: DeviceConfig, *, environ: MutableMapping[str, str]) -> None:
     Args:
         config: The site.
         environ: Where systemd's variables are; they are taken out.
+        load: Opens the bundle and what runs it.
 
     Raises:
         OperatorError: It cannot begin: state folder, bundle, backend, or a file that the
-            configuration names.
+            configuration names; or it had to stop: another client has taken our place, or
+            what came in last could not be written down.
     """
     notifier = Notifier.from_environment(environ)
     stop, clock = Stop(), SystemClock()
-    with _signals(stop), closing(StateDir(Path(config.state_dir))) as state:
+    wake = _Wake()
+    with _signals(stop):
         notifier.status("verifying the bundle")
-        bundle = open_bundle(config.bundle)
-        # The CPU comes first in any case: it takes over when the Edge TPU is lost.
-        selected = select_backend(bundle, "auto" if config.backend == "edgetpu" else config.backend)
-        result = verify(bundle, selected.backend)
-        log.info(
-            event("bundle.verified", path=bundle.path, sha256=bundle.sha256[:16], off_by=result.greatest)
+        with closing(_store(config, wake)) as store:
+            bundle, runner = load(config)
+            parts = _assemble(
+                config, bundle, runner, store=store, notifier=notifier, stop=stop, clock=clock, wake=wake
+            )
+            outcome = Loop(parts).run()
+    if outcome is Outcome.TAKEN_OVER:
+        raise TakenOverError(
+            f"another client connected as '{config.client_id}'",
+            do="stop the other daemon, or give one of them another node or mqtt.client_id",
         )
-        runner = _runner(config, bundle, selected)
-        _tell_start(config, bundle, selected, runner)
-        parts = _assemble(config, bundle, runner, state=state, notifier=notifier, stop=stop, clock=clock)
-        Loop(parts).run()
 
 
 def _runner(config: DeviceConfig, bundle: Bundle, selected: Selected) -> Runner:
@@ -91,34 +115,68 @@ def make_engine(config: DeviceConfig, bundle: Bundle, backend: Backend, *, clock
     return Engine(config, detector, manifest=bundle.manifest, clock=clock)
 
 
+class _Wake:
+    """The store calls before there is a transport to wake."""
+
+    def __init__(self) -> None:
+        self._wake: Callable[[], None] = lambda: None
+
+    def wakes(self, wake: Callable[[], None]) -> None:
+        """Whom to wake."""
+        self._wake = wake
+
+    def __call__(self) -> None:
+        self._wake()
+
+
+def _store(config: DeviceConfig, wake: Callable[[], None]) -> Store:
+    durability = config.durability
+    return Store(
+        Path(config.state_dir), mode=durability.mode, loss_window_s=durability.loss_window_s, wake=wake
+    )
+
+
 def _assemble(
     config: DeviceConfig,
     bundle: Bundle,
     runner: Runner,
     *,
-    state: StateDir,
+    store: Store,
     notifier: Notifier,
     stop: Stop,
     clock: Clock,
+    wake: _Wake,
 ) -> Parts:
     settings = mqtt_settings(config)
-    begin = restore(
-        state, lambda: make_engine(config, bundle, runner, clock=clock), sha256=bundle.sha256, clock=clock
-    )
-    outbox = Outbox(limit=max(2000, 4 * config.max_assets))
-    outbox.add(begin.pending)
-    subscriptions = tuple(Subscription(Template.parse(i.topic).filter, i.qos) for i in config.inputs)
+    found = store.recover(bundle.sha256)
+    notifier.status("taking up the states")
+
+    def make() -> StateMachine:
+        engine = make_engine(config, bundle, runner, clock=clock)
+        return StateMachine(engine, window=config.mqtt.inflight)
+
+    begin = restore(found, make, sha256=bundle.sha256, clock=clock)
+    outbox = Outbox()
+    outbox.add(found.outbox)
+    store.start()
+    new = [row for row in begin.rows if row.seq > found.outbox_last]
+    store.post(new)
+    outbox.add(new)
+    outbox.add(begin.first)
+    topics = [Subscription(Template.parse(i.topic).filter, i.qos) for i in config.inputs]
+    subscriptions = (*topics, Subscription(f"{config.root}/alerts/replay", 1))
     filters = tuple(subscription.filter for subscription in subscriptions)
     obsolete = tuple(known for known in begin.filters if known not in filters)
     transport = MqttTransport(
         settings, subscriptions=subscriptions, obsolete=obsolete, clock=ArrivalClock(clock)
     )
+    wake.wakes(transport.wake)
     manifest = bundle.manifest
     return Parts(
         config=config,
-        engine=begin.engine,
+        machine=begin.machine,
         transport=transport,
-        state=state,
+        store=store,
         outbox=outbox,
         notifier=notifier,
         clock=clock,
@@ -129,6 +187,8 @@ def _assemble(
         filters=filters,
         obsolete=obsolete,
         reset_reason=begin.reset_reason,
+        problem=found.problem,
+        recovered=begin.records > 0 or begin.reset_reason is not None,
     )
 
 

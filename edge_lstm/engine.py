@@ -189,11 +189,13 @@ class Engine:
         return Publication(topic, _ENCODER.encode(told), qos=1, retain=True, essential=essential)
 
     def _alert(self, alert: Alert) -> list[Publication]:
+        self.counters.alert_seq += 1
+        alert = msgspec.structs.replace(alert, seq=self.counters.alert_seq)
         fields = {"id": alert.id, "asset": alert.asset, "severity": alert.severity, "score": alert.score}
         log.warning(event(f"alert.{alert.type}", **fields, text=alert.text))
         topic = f"{self._root}/{alert.asset}/alert"
         alarm = self._cleared(alert.asset, alert.kind) if alert.type == "close" else self._alarm(alert)
-        return [Publication(topic, _ENCODER.encode(alert), qos=1), alarm]
+        return [Publication(topic, _ENCODER.encode(alert), qos=1, alert_seq=alert.seq), alarm]
 
     def _alarm(self, alert: Alert) -> Publication:
         topic = f"{self._root}/{alert.asset}/alarm/{alert.kind}"

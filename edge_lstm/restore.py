@@ -1,18 +1,29 @@
-"""From what the last process wrote down to where this one begins; never a reason not to begin."""
+"""From what the last process kept to where this one begins; never a reason not to begin.
+
+A checkpoint has the states of some moment, the journal every record since: taking those
+records again gives the states, counts and alerts of the moment the last process ended, bit
+for bit. States that cannot be used (another bundle, another version, damage) begin anew,
+which health says; the records since are then scored by the new ones.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from edge_lstm.clock import Clock
-from edge_lstm.engine import Engine
+from edge_lstm.contracts.alert import Alert
+from edge_lstm.contracts.state import StreamSnapshot
 from edge_lstm.errors import SnapshotError
-from edge_lstm.io.snapshot import DaemonSnapshot, StateDir
-from edge_lstm.io.transport import Publication
+from edge_lstm.io.outbox import OutboxRow
+from edge_lstm.io.record import unpack
+from edge_lstm.io.store import Recovered
 from edge_lstm.logs import event
+from edge_lstm.state_machine import META_VERSION, Meta, StateMachine
 
 __all__ = ["Restored", "restore"]
 
@@ -20,72 +31,146 @@ log = logging.getLogger(__name__)
 
 ResetReason = Literal["damaged", "other_bundle"]
 
+_META = msgspec.msgpack.Decoder(Meta)
+_STREAM = msgspec.msgpack.Decoder(StreamSnapshot)
+
+
+class _Remains(msgspec.Struct):
+    """What is wanted of a checkpoint that cannot be used: who is in alarm, who was learned."""
+
+    alerts: list[Alert] = []
+    filters: list[str] = []
+    told: list[str] = []
+
+
+_REMAINS = msgspec.msgpack.Decoder(_Remains)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
     """Where this process begins.
 
     Attributes:
-        engine: With the states of the last process, or cold.
-        pending: Publications to send first: what was not confirmed, then what brings the
-            retained alarms in line.
+        machine: With the states of the last process, or cold.
+        rows: Publications that must arrive and were not kept yet: what the journal gave once more.
+        first: Publications that bring what the broker retains in line; made anew at every start.
         filters: Topic filters that the broker remembers of us.
-        reset_reason: Why it is cold although there was a snapshot.
+        reset_reason: Why it is cold although there were states.
+        records: Records of the journal that were taken again.
     """
 
-    engine: Engine
-    pending: list[Publication]
+    machine: StateMachine
+    rows: list[OutboxRow]
+    first: list[OutboxRow]
     filters: tuple[str, ...] = ()
     reset_reason: ResetReason | None = None
+    records: int = 0
 
 
-def restore(state: StateDir, make_engine: Callable[[], Engine], *, sha256: str, clock: Clock) -> Restored:
+def restore(
+    found: Recovered,
+    make_machine: Callable[[], StateMachine],
+    *,
+    sha256: str,
+    clock: Clock,
+    alive: Callable[[], None] = lambda: None,
+) -> Restored:
     """Begin where the last process ended, if that can be done.
 
     Args:
-        state: Where the snapshot is.
-        make_engine: Makes an engine that has seen nothing.
+        found: What the store has.
+        make_machine: Makes a state machine that has seen nothing.
         sha256: Digest of the bundle that runs.
         clock: Says when abandoned episodes are closed.
-
-    Raises:
-        SnapshotError: An unusable snapshot cannot even be set aside.
+        alive: Called from time to time, for the service manager's patience.
     """
-    engine = make_engine()
+    machine, reason, rows, filters = _begin(found, make_machine, sha256=sha256, clock=clock)
+    told = {one.asset for one in machine.engine.detector.commissions()}
+    again, records = _again(machine, found.blocks, alive)
+    engine = machine.engine
+    unwanted = sorted(told - {one.asset for one in engine.detector.commissions()})
+    first = engine.restored() + engine.unlearned(unwanted)
+    if records or found.meta:
+        assets = len(engine.detector.assets)
+        log.info(event("states.restored", assets=assets, records=records, unsent=len(found.outbox)))
+    ephemeral = [OutboxRow(0, one.topic, one.payload, one.retain, essential=False) for one in first]
+    return Restored(
+        machine=machine,
+        rows=rows + again,
+        first=ephemeral,
+        filters=filters,
+        reset_reason=reason,
+        records=records,
+    )
+
+
+def _begin(
+    found: Recovered, make_machine: Callable[[], StateMachine], *, sha256: str, clock: Clock
+) -> tuple[StateMachine, ResetReason | None, list[OutboxRow], tuple[str, ...]]:
+    """The state machine as of the checkpoint."""
+    machine = make_machine()
+    if found.meta is None and found.lost:
+        return _cold(machine, _Remains(), "damaged", found.problem, found, clock)
+    if found.meta is None:
+        log.info(event("states.none"))
+        return machine, None, [], ()
     try:
-        saved = state.load()
-    except SnapshotError as error:
-        _cold("damaged", error, state)
-        engine.forgetful = True
-        return Restored(engine=engine, pending=[], reset_reason="damaged")
-    if saved is None:
-        log.info(event("snapshot.none"))
-        return Restored(engine=engine, pending=[])
-    filters = tuple(saved.filters)
-    if saved.detector.bundle_sha256 != sha256:
-        _cold("other_bundle", f"of bundle {saved.detector.bundle_sha256[:16]}, not {sha256[:16]}", state)
-        engine.counters, engine.forgetful = saved.counters, True
-        pending = saved.unsent + _close_all(engine, saved, clock)
-        return Restored(engine=engine, pending=pending, filters=filters, reset_reason="other_bundle")
+        meta = _META.decode(found.meta)
+        _check(meta)
+        if meta.bundle_sha256 != sha256:
+            detail = f"of bundle {meta.bundle_sha256[:16]}, not {sha256[:16]}"
+            return _cold(machine, meta, "other_bundle", detail, found, clock)
+        machine.resume(meta, (_STREAM.decode(raw) for _, raw in found.streams))
+    except (SnapshotError, ValueError) as error:
+        machine = make_machine()
+        remains = _REMAINS.decode(found.meta) if _readable(found.meta) else _Remains()
+        return _cold(machine, remains, "damaged", error, found, clock)
+    return machine, None, [], tuple(meta.filters)
+
+
+def _check(meta: Meta) -> None:
+    """Raise `SnapshotError` for a checkpoint of another version."""
+    if meta.version != META_VERSION:
+        raise SnapshotError(
+            "saved states are of another version", expected=f"{META_VERSION}", got=f"{meta.version}"
+        )
+
+
+def _readable(raw: bytes) -> bool:
     try:
-        engine.detector.restore(saved.detector)
-    except SnapshotError as error:
-        _cold("damaged", error, state)
-        engine = make_engine()
-        engine.forgetful = True
-        return Restored(engine=engine, pending=saved.unsent, filters=filters, reset_reason="damaged")
-    engine.counters = saved.counters
-    log.info(event("snapshot.restored", assets=len(engine.detector.assets), unsent=len(saved.unsent)))
-    told = [one.asset for one in saved.detector.streams if one.commission and one.commission.told]
-    pending = saved.unsent + engine.restored() + engine.unlearned(told)
-    return Restored(engine=engine, pending=pending, filters=filters)
+        _REMAINS.decode(raw)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
-def _close_all(engine: Engine, saved: DaemonSnapshot, clock: Clock) -> list[Publication]:
-    alerts = [stream.alarm.alert for stream in saved.detector.streams if stream.alarm.alert is not None]
-    return engine.abandoned(alerts, now_ns=clock.time_ns())
+def _cold(
+    machine: StateMachine,
+    meta: Meta | _Remains,
+    reason: ResetReason,
+    detail: object,
+    found: Recovered,
+    clock: Clock,
+) -> tuple[StateMachine, ResetReason, list[OutboxRow], tuple[str, ...]]:
+    """States begin anew: what was in alarm is closed, because nobody watches it any more."""
+    log.warning(event("states.unusable", reason=reason, detail=detail))
+    if isinstance(meta, Meta):
+        machine.resume_counts(meta)
+    machine.number_after(found.outbox_last, found.alert_last)
+    machine.engine.forgetful = True
+    rows = machine.number(machine.engine.abandoned(meta.alerts, now_ns=clock.time_ns()))
+    return machine, reason, rows, tuple(meta.filters)
 
 
-def _cold(reason: ResetReason, detail: object, state: StateDir) -> None:
-    kept = state.set_aside()
-    log.warning(event("snapshot.unusable", reason=reason, detail=detail, kept=kept))
+def _again(
+    machine: StateMachine, blocks: Iterator[bytes], alive: Callable[[], None]
+) -> tuple[list[OutboxRow], int]:
+    """Take the records of the journal again."""
+    rows: list[OutboxRow] = []
+    count = 0
+    for block in blocks:
+        records = list(unpack(block))
+        rows += machine.replay(records)
+        count += len(records)
+        alive()
+    return rows, count

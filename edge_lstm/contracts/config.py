@@ -18,6 +18,7 @@ from edge_lstm.times import TimeFormat
 __all__ = [
     "BackendChoice",
     "DeviceConfig",
+    "DurabilityConfig",
     "InputConfig",
     "LogLevel",
     "MqttConfig",
@@ -37,6 +38,8 @@ PayloadBytes = Annotated[int, Meta(ge=64, le=16 * 2**20)]
 Interval = Annotated[float, Meta(ge=0, le=86_400)]
 Ahead = Annotated[float, Meta(ge=0, le=315_360_000)]
 Assets = Annotated[int, Meta(ge=1, le=1_000_000)]
+Window = Annotated[int, Meta(ge=1, le=65_535)]
+Hold = Annotated[float, Meta(ge=0, le=60)]
 
 
 class TlsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,6 +71,8 @@ class MqttConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         session_expiry_s: How long the broker keeps readings for us while we are away, seconds.
         tls: TLS to the broker; null is none.
         max_payload_bytes: Longest payload of a reading, bytes; longer ones are rejected unread.
+        inflight: Readings that the broker may send ahead of our acknowledgements (MQTT 5: Receive
+            Maximum); no more than the broker's own limit, which is 20 for Mosquitto.
     """
 
     protocol: Literal["5", "3.1.1"] = "5"
@@ -81,6 +86,7 @@ class MqttConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     session_expiry_s: Expiry = 604_800
     tls: TlsConfig | None = None
     max_payload_bytes: PayloadBytes = 65_536
+    inflight: Window = 20
 
 
 class InputConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -128,13 +134,31 @@ class PublishConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class SnapshotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How often the states are written down.
+    """How often the states are written down. What came since is scored again after a crash: nothing is lost.
 
     Attributes:
         interval_s: Time between two snapshots, seconds; one more is written at the end.
+        readings: Readings after which one is written sooner, so that a crash is soon made up for.
     """
 
     interval_s: Seconds = 60.0
+    readings: Assets = 50_000
+
+
+class DurabilityConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a reading counts as kept (docs/explain-delivery.md).
+
+    Attributes:
+        mode: ``strict``: a reading is acknowledged when it is on the disk, and no power cut loses it;
+            ``batched``: when the system has it, and a power cut loses up to loss_window_s.
+        commit_s: Longest time that readings are gathered before they are written down together, seconds;
+            what leads to an alert never waits.
+        loss_window_s: Most that a power cut may lose with mode batched, seconds.
+    """
+
+    mode: Literal["strict", "batched"] = "strict"
+    commit_s: Hold = 1.0
+    loss_window_s: Hold = 0.0
 
 
 class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -151,8 +175,10 @@ class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         alarm: What this site says over the bundle's calibrated numbers.
         commission: How an asset that the bundle does not name is learned.
         publish: What is published, and how often.
+        durability: When a reading counts as kept.
         snapshot: How often the states are written down.
         max_assets: Readings of more assets than this are rejected.
+        resident_assets: Assets whose states stay in memory; those not heard of for longest wait on the disk.
         log_level: Least level that is logged.
     """
 
@@ -165,8 +191,10 @@ class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     alarm: AlarmOverrides = AlarmOverrides()
     commission: CommissionConfig = CommissionConfig()
     publish: PublishConfig = PublishConfig()
+    durability: DurabilityConfig = DurabilityConfig()
     snapshot: SnapshotConfig = SnapshotConfig()
     max_assets: Assets = 1000
+    resident_assets: Assets = 10_000
     log_level: LogLevel = "info"
 
     @property

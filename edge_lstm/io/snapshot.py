@@ -44,6 +44,8 @@ class Counters(msgspec.Struct):
         failures: Messages that met a fault of ours.
         rejects: What was turned away, by reason.
         last_reading_ns: Time of arrival of the newest reading, nanoseconds since 1970-01-01 UTC; 0 is never.
+        published: Publications that must arrive: their newest number.
+        alert_seq: The newest alert's number.
     """
 
     readings: int = 0
@@ -53,6 +55,8 @@ class Counters(msgspec.Struct):
     failures: int = 0
     rejects: dict[str, int] = {}
     last_reading_ns: int = 0
+    published: int = 0
+    alert_seq: int = 0
 
 
 class DaemonSnapshot(msgspec.Struct):

@@ -36,6 +36,7 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
         qos: 0 (may be lost) or 1 (confirmed by the broker).
         retain: Whether the broker keeps it for later subscribers.
         essential: Whether it may take the last room of an outbox; what is not is dropped earlier.
+        alert_seq: Number of the alert that it is, or 0.
     """
 
     topic: str
@@ -43,6 +44,7 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
     qos: int = 0
     retain: bool = False
     essential: bool = True
+    alert_seq: int = 0
 
 
 class Subscription(msgspec.Struct, frozen=True, gc=False):

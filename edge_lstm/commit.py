@@ -1,0 +1,131 @@
+"""From taken to kept: what came in is written down together, and only then acknowledged.
+
+Order is everything here. Records go to the journal in the order in which they were taken;
+acknowledgements leave in the order of arrival (MQTT 5, 4.6), each after its record is on
+the disk; alerts reach the outbox after the readings that led to them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from edge_lstm.clock import Clock
+from edge_lstm.io.outbox import OutboxRow
+from edge_lstm.io.record import Control, pack_control, pack_messages
+from edge_lstm.io.store import Store
+from edge_lstm.io.transport import Message
+
+__all__ = ["Commits", "Settled"]
+
+_RECORDS = 4000
+"""A block of the journal has no more records than about this."""
+
+
+@dataclass(slots=True)
+class Settled:
+    """What may go out now.
+
+    Attributes:
+        acks: Connection and packet identifiers to acknowledge on it, in order of arrival.
+        rows: Publications for the broker.
+    """
+
+    acks: list[tuple[int, list[int]]] = field(default_factory=list)
+    rows: list[OutboxRow] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Held:
+    """What waits for one ticket of the store."""
+
+    ticket: int
+    messages: Sequence[Message] = ()
+    rows: Sequence[OutboxRow] = ()
+
+
+class Commits:
+    """Gathers records and holds back what follows from them.
+
+    Args:
+        store: Where they are written down.
+        clock: Its monotonic time counts.
+        inflight: Messages that the broker sends ahead of our acknowledgements; half of them
+            are written down at once, so that the other half can come meanwhile.
+        commit_s: Longest time that a record is gathered, seconds.
+    """
+
+    def __init__(self, store: Store, *, clock: Clock, inflight: int, commit_s: float) -> None:
+        self._store, self._clock, self._commit_s = store, clock, commit_s
+        self._enough = max(1, inflight // 2)
+        self._records: list[Message] = []
+        self._messages: list[Message] = []
+        self._rows: list[OutboxRow] = []
+        self._since = 0.0
+        self._held: deque[_Held] = deque()
+
+    def take(self, messages: Sequence[Message], rows: Sequence[OutboxRow]) -> None:
+        """Messages that were scored, and what must arrive of what followed."""
+        self._begin()
+        self._records.extend(messages)
+        self._messages.extend(messages)
+        self._rows.extend(rows)
+        if rows or len(self._messages) >= self._enough or len(self._records) >= _RECORDS:
+            self.flush()
+
+    def control(self, record: Control, rows: Sequence[OutboxRow]) -> None:
+        """A record that is no message; written down at once."""
+        self.flush()
+        self._store.append(pack_control(record))
+        self._rows.extend(rows)
+        self.flush()
+
+    def only_acknowledge(self, message: Message) -> None:
+        """A message that leaves no trace in the states, acknowledged in its turn."""
+        self._begin()
+        self._messages.append(message)
+
+    def left_s(self) -> float | None:
+        """Until what is gathered must be written down, seconds; ``None`` when nothing is."""
+        gathered = self._records or self._messages
+        return self._since + self._commit_s - self._clock.monotonic() if gathered else None
+
+    @property
+    def waiting(self) -> int:
+        """Messages that are not acknowledged yet."""
+        return len(self._messages) + sum(len(held.messages) for held in self._held)
+
+    def _begin(self) -> None:
+        if not self._records and not self._messages:
+            self._since = self._clock.monotonic()
+
+    def flush(self) -> None:
+        """Hand over what is gathered to the store."""
+        if self._records:
+            ticket = self._store.append(pack_messages(self._records))
+        else:
+            ticket = self._held[-1].ticket if self._held else 0
+        if self._messages:
+            self._held.append(_Held(ticket, messages=self._messages))
+        if self._rows:
+            self._held.append(_Held(self._store.post(self._rows), rows=self._rows))
+        self._records, self._messages, self._rows = [], [], []
+
+    def settle(self) -> Settled:
+        """What the store has kept since the last call."""
+        settled, completed = Settled(), self._store.completed
+        while self._held and self._held[0].ticket <= completed:
+            held = self._held.popleft()
+            settled.rows.extend(held.rows)
+            _gather(settled.acks, held.messages)
+        return settled
+
+
+def _gather(acks: list[tuple[int, list[int]]], messages: Iterable[Message]) -> None:
+    for message in messages:
+        if not message.qos:
+            continue
+        if not acks or acks[-1][0] != message.epoch:
+            acks.append((message.epoch, []))
+        acks[-1][1].append(message.mid)
