@@ -114,7 +114,8 @@ def levels(scoring: Scoring, one: Trace) -> Floats:
 
 def fused(scoring: Scoring, one: Trace) -> Floats:
     """The score of every row, (rows,)."""
-    return Scorer(scoring, one.scored).fuse(_memories(scoring, one)[1])
+    scorer = Scorer(scoring, one.scored)
+    return scorer.fuse(scorer.levels(_memories(scoring, one)[1]))
 
 
 def _memories(scoring: Scoring, one: Trace) -> tuple[Floats, Floats]:

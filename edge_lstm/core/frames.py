@@ -88,6 +88,7 @@ class Scored(NamedTuple):
         residual: The same.
         skip: See `Scorer.update`.
         smoothed: Smoothed squares, (frames, heads, channels).
+        levels: Each head's part of the score, (frames, heads).
         scores: (frames,).
     """
 
@@ -98,6 +99,7 @@ class Scored(NamedTuple):
     residual: Floats
     skip: NDArray[np.bool_] | None
     smoothed: Floats
+    levels: Floats
     scores: Floats
 
 
@@ -139,6 +141,7 @@ class FrameScorer:
         self._low, self._high = np.asarray(-manifest.scoring.clip), np.asarray(manifest.scoring.clip)
         self._warm_up = manifest.grid.warm_up
         self._update_every_ns = round(alarm.update_every_s * NS)
+        self._columns = np.arange(len(manifest.channels))
         self._clear = (False,) * len(manifest.channels)
 
     # ---------------------------------------------------------------------------------- the step
@@ -171,9 +174,11 @@ class FrameScorer:
         residual = row_of_all - expected
         skip = self._skip(first, masked, paused)
         scorer.update(taken.bias, taken.smoothed, residual, skip=skip)
-        scores = scorer.fuse(taken.smoothed)
+        levels = scorer.levels(taken.smoothed)
         table.put(rows, taken)
-        return Scored(rows, values, paused, expected, residual, skip, taken.smoothed, scores)
+        return Scored(
+            rows, values, paused, expected, residual, skip, taken.smoothed, levels, scorer.fuse(levels)
+        )
 
     def _restart(self, jobs: Sequence[Job]) -> NDArray[np.intp] | None:
         """Reset the states of streams that start anew; 1 for each of these, (frames,), or ``None``."""
@@ -280,16 +285,18 @@ class FrameScorer:
         self, jobs: Sequence[Job], done: Scored, statuses: Sequence[StreamStatus], some: list[int]
     ) -> list[Score]:
         """The scores of some of the frames."""
-        scorer, which = self._scorer, np.array(some, np.intp)
+        scorer, all_of_them = self._scorer, len(some) == len(jobs)
+        which = slice(None) if all_of_them else np.array(some, np.intp)
         rows, values, expected = done.rows[which], done.values[which], done.expected[which]
-        centre, scale = self._table.centre[rows], self._table.scale[rows]
+        centre, scale = self._table.centre.take(rows, axis=0), self._table.scale.take(rows, axis=0)
         scores = done.scores[which]
-        parts = scorer.parts(done.smoothed[which]).sum(axis=1)
-        shares = parts / np.where(scores > 0, scores, 1.0)[:, None]
+        shares = scorer.parts(done.smoothed[which], done.levels[which])
+        shares /= np.where(scores > 0, scores, 1.0)[:, None]
         skip = scorer.silent(first=False) if done.skip is None else done.skip
         skip = skip if skip.ndim < expected.ndim else skip[which]
         loudest = scorer.most_surprised(done.residual[which], skip=skip)
-        shown = np.take_along_axis(expected, loudest[:, None], axis=1)[:, 0] * scale + centre
+        shown = expected[np.arange(len(some))[:, None], loudest, self._columns]
+        shown = shown * scale + centre
         errors = values - (expected[:, scorer.primary] * scale + centre)
         columns = zip(some, scores.tolist(), shares.tolist(), shown.tolist(), errors.tolist(), strict=True)
         out = []

@@ -116,17 +116,25 @@ class Scorer:
         parts: Floats = np.log1p(self.mean(smoothed) / self._scale) * self.share
         return parts
 
-    def fuse(self, smoothed: Floats) -> Floats:
-        """The score, (...), from smoothed squares (..., heads, channels)."""
-        score: Floats = np.add.reduce(self.levels(smoothed), axis=-1)
+    @staticmethod
+    def fuse(levels: Floats) -> Floats:
+        """The score, (...), from what `levels` gives."""
+        score: Floats = np.add.reduce(levels, axis=-1)
         return score
 
-    def parts(self, smoothed: Floats) -> Floats:
-        """Each head's and channel's part of the score, (..., heads, channels), sum = score."""
+    def parts(self, smoothed: Floats, levels: Floats) -> Floats:
+        """Each channel's part of the score, (..., channels), sum = score.
+
+        Args:
+            smoothed: Smoothed squares, (..., heads, channels).
+            levels: Each head's part, from `levels`.
+        """
         smoothed = self._only_scored(smoothed)
         total = np.add.reduce(smoothed, axis=-1, keepdims=True)
-        parts: Floats = smoothed / np.where(total > 0, total, 1.0) * self.levels(smoothed)[..., None]
-        return parts
+        parts = smoothed / np.where(total > 0, total, 1.0)
+        parts *= levels[..., None]
+        summed: Floats = np.add.reduce(parts, axis=-2)
+        return summed
 
     def mean(self, smoothed: Floats) -> Floats:
         """Mean over the scored channels; (..., channels) to (...)."""
