@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from edge_lstm.clock import Clock
-from edge_lstm.io.outbox import OutboxRow
 from edge_lstm.io.record import Control, pack_control, pack_messages
+from edge_lstm.io.rows import OutboxRow
 from edge_lstm.io.store import Store
 from edge_lstm.io.transport import Message
 

@@ -155,7 +155,8 @@ def _assemble(
         engine = make_engine(config, bundle, runner, clock=clock)
         return StateMachine(engine, window=config.mqtt.inflight)
 
-    begin = restore(found, make, sha256=bundle.sha256, clock=clock)
+    begin = restore(found, make, sha256=bundle.sha256, clock=clock, resident=config.resident_assets)
+    begin.machine.engine.detector.fetch = fetcher(store)
     outbox = Outbox()
     outbox.add(found.outbox)
     store.start()

@@ -20,8 +20,9 @@ from edge_lstm.commit import Commits
 from edge_lstm.contracts.config import DeviceConfig
 from edge_lstm.errors import SnapshotError
 from edge_lstm.io.health import Health, HealthModel
-from edge_lstm.io.outbox import Outbox, OutboxRow
+from edge_lstm.io.outbox import Outbox
 from edge_lstm.io.record import Control
+from edge_lstm.io.rows import OutboxRow
 from edge_lstm.io.store import Store
 from edge_lstm.io.systemd import Notifier
 from edge_lstm.io.transport import (
@@ -195,7 +196,7 @@ class Loop:
             Why it ended.
         """
         if self._parts.recovered:
-            self._save(whole=True)
+            self._save(whole=self._parts.reset_reason is not None)
         self._transport.start()
         self._parts.notifier.ready()
         self._tell_status()
@@ -271,6 +272,7 @@ class Loop:
         self._pump()
         if self._saving and self._store.completed >= self._saving:
             self._saving, self._standing.saved = 0, self._clock.monotonic()
+            self._machine.release(self._parts.config.resident_assets)
 
     def _confirmed(self, found: Confirmed) -> None:
         if found.failure:
@@ -401,7 +403,7 @@ class Loop:
             saved_ns=self._clock.time_ns(),
             bundle_sha256=self._parts.model.sha256,
             filters=sorted(filters),
-            whole=whole or self._store.needs_full,
+            outbox=self._outbox.rows() if whole or self._store.needs_full else None,
         )
 
     # -------------------------------------------------------------------------------- what is told

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from edge_lstm.clock import Clock
 from edge_lstm.errors import SnapshotError
-from edge_lstm.io.outbox import OutboxRow
+from edge_lstm.io.rows import OutboxRow
 from edge_lstm.io.store import Store
 from edge_lstm.io.transport import Message
 from edge_lstm.logs import Throttle, event
@@ -84,7 +84,7 @@ class Replays:
             found = self._store.alerts(asked.from_seq, asked.limit)
         except (ValueError, RecursionError, SnapshotError) as error:
             return self._refuse(str(error))
-        last = found[-1].seq if found else asked.from_seq - 1
+        last = found[-1].alert_seq if found else asked.from_seq - 1
         end = ReplayEnd(from_seq=asked.from_seq, count=len(found), last_seq=last)
         rows = [OutboxRow(0, self._answers, alert.payload, retain=False, essential=False) for alert in found]
         said = OutboxRow(0, f"{self._answers}/end", _ENCODER.encode(end), retain=False, essential=False)

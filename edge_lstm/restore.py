@@ -19,13 +19,13 @@ from edge_lstm.clock import Clock
 from edge_lstm.contracts.alert import Alert
 from edge_lstm.contracts.state import StreamSnapshot
 from edge_lstm.errors import SnapshotError
-from edge_lstm.io.outbox import OutboxRow
 from edge_lstm.io.record import unpack
-from edge_lstm.io.store import Recovered
+from edge_lstm.io.rows import OutboxRow, Recovered
+from edge_lstm.io.store import Store
 from edge_lstm.logs import event
 from edge_lstm.state_machine import META_VERSION, Meta, StateMachine
 
-__all__ = ["Restored", "restore"]
+__all__ = ["Restored", "fetcher", "restore"]
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +73,7 @@ def restore(
     *,
     sha256: str,
     clock: Clock,
+    resident: int,
     alive: Callable[[], None] = lambda: None,
 ) -> Restored:
     """Begin where the last process ended, if that can be done.
@@ -82,9 +83,12 @@ def restore(
         make_machine: Makes a state machine that has seen nothing.
         sha256: Digest of the bundle that runs.
         clock: Says when abandoned episodes are closed.
+        resident: Most assets to have in memory.
         alive: Called from time to time, for the service manager's patience.
     """
-    machine, reason, rows, filters = _begin(found, make_machine, sha256=sha256, clock=clock)
+    machine, reason, rows, filters = _begin(
+        found, make_machine, sha256=sha256, clock=clock, resident=resident
+    )
     told = {one.asset for one in machine.engine.detector.commissions()}
     again, records = _again(machine, found.blocks, alive)
     engine = machine.engine
@@ -105,12 +109,17 @@ def restore(
 
 
 def _begin(
-    found: Recovered, make_machine: Callable[[], StateMachine], *, sha256: str, clock: Clock
+    found: Recovered,
+    make_machine: Callable[[], StateMachine],
+    *,
+    sha256: str,
+    clock: Clock,
+    resident: int,
 ) -> tuple[StateMachine, ResetReason | None, list[OutboxRow], tuple[str, ...]]:
     """The state machine as of the checkpoint."""
     machine = make_machine()
-    if found.meta is None and found.lost:
-        return _cold(machine, _Remains(), "damaged", found.problem, found, clock)
+    if found.meta is None and found.problem:
+        return _cold(machine, _Remains(), "damaged", found.problem or "they are gone", found, clock)
     if found.meta is None:
         log.info(event("states.none"))
         return machine, None, [], ()
@@ -120,7 +129,7 @@ def _begin(
         if meta.bundle_sha256 != sha256:
             detail = f"of bundle {meta.bundle_sha256[:16]}, not {sha256[:16]}"
             return _cold(machine, meta, "other_bundle", detail, found, clock)
-        machine.resume(meta, (_STREAM.decode(raw) for _, raw in found.streams))
+        machine.resume(meta, (_STREAM.decode(raw) for _, raw in found.streams()), resident=resident)
     except (SnapshotError, ValueError) as error:
         machine = make_machine()
         remains = _REMAINS.decode(found.meta) if _readable(found.meta) else _Remains()
@@ -174,3 +183,13 @@ def _again(
         count += len(records)
         alive()
     return rows, count
+
+
+def fetcher(store: Store) -> Callable[[str], StreamSnapshot | None]:
+    """What brings an asset back that is not in memory; it is as of the last checkpoint, and has not changed."""
+
+    def fetch(asset: str) -> StreamSnapshot | None:
+        raw = store.load_stream(asset)
+        return None if raw is None else _STREAM.decode(raw)
+
+    return fetch

@@ -17,8 +17,8 @@ from edge_lstm.contracts.alert import Alert
 from edge_lstm.contracts.state import StreamSnapshot
 from edge_lstm.engine import Engine
 from edge_lstm.io.snapshot import Counters
-from edge_lstm.io.outbox import OutboxRow
 from edge_lstm.io.record import Control
+from edge_lstm.io.rows import OutboxRow
 from edge_lstm.io.store import Store
 from edge_lstm.io.transport import Message, Publication
 from edge_lstm.redelivery import Redelivery
@@ -127,7 +127,7 @@ class StateMachine:
             counters.published += 1
             rows.append(
                 OutboxRow(
-                    counters.published, one.topic, one.payload, one.retain, one.essential, one.alert_seq
+                    counters.published, one.topic, one.payload, one.retain, one.essential, one.alert_seq or None
                 )
             )
         return Decided(now, rows)
@@ -135,7 +135,7 @@ class StateMachine:
     # -------------------------------------------------------------------------------- checkpoints
 
     def checkpoint(
-        self, store: Store, *, saved_ns: int, bundle_sha256: str, filters: Sequence[str], whole: bool
+        self, store: Store, *, saved_ns: int, bundle_sha256: str, filters: Sequence[str], outbox: Sequence[OutboxRow] | None
     ) -> int:
         """Hand everything to the store as it is now.
 
@@ -144,7 +144,8 @@ class StateMachine:
             saved_ns: Time, nanoseconds since 1970-01-01 UTC.
             bundle_sha256: Digest of the bundle that runs.
             filters: Topic filters that the broker remembers of us.
-            whole: Whether every stream is written and not only those that have changed.
+            outbox: Rows that wait for the broker, when everything is to be written anew; ``None`` writes
+                what has changed.
 
         Returns:
             The store's ticket.
@@ -161,22 +162,46 @@ class StateMachine:
             alerts=detector.open_alerts(),
             told=[told.asset for told in detector.commissions()],
         )
-        changed = detector.take_dirty()
+        changed = detector.take_dirty() if outbox is None else detector.assets
         streams = [(asset, _ENCODER.encode(detector.dump(asset))) for asset in changed]
-        if whole:
-            known = set(changed)
-            rest = [asset for asset in detector.assets if asset not in known]
-            streams += [(asset, _ENCODER.encode(detector.dump(asset))) for asset in rest]
-        return store.checkpoint(_ENCODER.encode(meta), streams, bundle_sha256=bundle_sha256)
+        return store.checkpoint(
+            _ENCODER.encode(meta),
+            streams,
+            bundle_sha256=bundle_sha256,
+            full=outbox is not None,
+            outbox=outbox or (),
+        )
 
-    def resume(self, meta: Meta, streams: Iterable[StreamSnapshot]) -> None:
+    def release(self, resident: int) -> None:
+        """Let go of the assets that were silent for longest; only right after a checkpoint is complete.
+
+        Args:
+            resident: Assets that stay.
+        """
+        detector = self.engine.detector
+        over = len(detector.assets) - resident
+        for asset in detector.coldest(over) if over > 0 else ():
+            if not detector.changed(asset):
+                detector.evict(asset)
+
+    def resume(self, meta: Meta, streams: Iterable[StreamSnapshot], *, resident: int) -> None:
         """Go on from a checkpoint.
+
+        Args:
+            meta: The engine's part.
+            streams: What is remembered of each asset.
+            resident: Assets to have in memory; the others are fetched when they have a reading.
 
         Raises:
             SnapshotError: The states do not fit the model.
         """
-        for stream in streams:
-            self.engine.detector.adopt(stream)
+        detector = self.engine.detector
+        for number, stream in enumerate(streams):
+            if number < resident:
+                detector.adopt(stream)
+            else:
+                detector.away += 1
+        detector.take_dirty()
         self.resume_counts(meta)
         self.engine.forgetful = meta.forgetful
 

@@ -214,6 +214,10 @@ class Detector:
         since, self._clean = self._clean, self._batches
         return [asset for asset, stream in self._streams.items() if stream.used > since]
 
+    def changed(self, asset: str) -> bool:
+        """Whether an asset in memory may have changed since `take_dirty`."""
+        return self._streams[asset].used > self._clean
+
     def coldest(self, count: int) -> list[str]:
         """Assets whose last reading is longest ago, oldest first; none with an episode open."""
         idle = [stream for stream in self._streams.values() if stream.alarm.alert is None]
