@@ -54,8 +54,11 @@ class Subscription(msgspec.Struct, frozen=True, gc=False):
     qos: int
 
 
-class Message(msgspec.Struct, frozen=True, gc=False):
+class Message(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A message from the broker, to be acknowledged once its work is done.
+
+    The order of the fields is the journal's format (`edge_lstm.io.record`): new ones go to
+    the end, with a default.
 
     Attributes:
         topic: Where it was published.
