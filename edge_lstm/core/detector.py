@@ -25,9 +25,10 @@ from edge_lstm.core.alerts import AlertWriter
 from edge_lstm.core.align import Aligner
 from edge_lstm.core.backend import Backend
 from edge_lstm.core.commission import Commissioner, scaling_of
-from edge_lstm.core.frames import FrameScorer, Stream, Wanted
+from edge_lstm.core.frames import FrameScorer, Wanted
 from edge_lstm.core.quality import QualityGate
 from edge_lstm.core.rounds import Event, Failed, Rounds
+from edge_lstm.core.stream import Stream
 from edge_lstm.core.streams import StreamTable
 from edge_lstm.core.threshold import is_busy
 from edge_lstm.errors import SnapshotError

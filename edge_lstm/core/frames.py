@@ -8,7 +8,6 @@ many others stand beside it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
 
@@ -20,54 +19,22 @@ from edge_lstm.contracts.alert import Alert
 from edge_lstm.contracts.frame import Frame
 from edge_lstm.contracts.manifest import Manifest
 from edge_lstm.contracts.score import Score, StreamStatus
-from edge_lstm.contracts.state import AlarmMemory, AlignMemory, CommissionMemory, ResetReason
+from edge_lstm.contracts.state import AlarmMemory
 from edge_lstm.core.alerts import AlertWriter, severity_of
 from edge_lstm.core.backend import Backend
 from edge_lstm.core.scoring import Scorer
 from edge_lstm.core.stepper import Stepper
+from edge_lstm.core.stream import Stream
 from edge_lstm.core.streams import StreamTable
 from edge_lstm.core.threshold import AlarmRule, Transition, is_busy
 from edge_lstm.core.when import ScoreWhen, scored_channels
 from edge_lstm.times import NS
 
-__all__ = ["FrameScorer", "Job", "Scored", "Stream", "Wanted"]
+__all__ = ["FrameScorer", "Job", "Page", "Scored", "Wanted"]
 
 Floats = NDArray[np.float64]
 
 _SEVERITY_ORDER = ("warning", "minor", "major", "critical")
-
-
-@dataclass(slots=True)
-class Stream:
-    """What one asset carries besides its row in the table.
-
-    Attributes:
-        asset: The machine.
-        row: Its row in the table.
-        align: Memory of the aligner.
-        commission: Memory of its commissioning; ``None`` when it needs none.
-        alarm: Memory of the threshold.
-        faults: Active faults of the input.
-        reset_ns: Time of the first frame since the state was last reset.
-        reset_reason: Why it was reset.
-        queued: Frames of the batch at hand that wait to be scored.
-        used: Number of the batch that had its newest reading.
-    """
-
-    asset: str
-    row: int
-    align: AlignMemory
-    commission: CommissionMemory | None = None
-    alarm: AlarmMemory = field(default_factory=AlarmMemory)
-    faults: set[str] = field(default_factory=set)
-    reset_ns: int = 0
-    reset_reason: ResetReason = "start"
-    queued: int = 0
-    used: int = 0
-
-    def restart(self, reason: ResetReason) -> None:
-        """Forget hidden and cell state with the next frame."""
-        self.align.tick, self.reset_reason = 0, reason
 
 
 Job = tuple[int, int, Stream, Frame]
@@ -83,7 +50,6 @@ class Scored(NamedTuple):
     Attributes:
         rows: Their streams' rows.
         values: Channel units, (frames, channels).
-        paused: Whether the rule says not to score, (frames,); ``None`` is none of them.
         expected: Model units, (frames, heads, channels).
         residual: The same.
         skip: See `Scorer.update`.
@@ -94,13 +60,34 @@ class Scored(NamedTuple):
 
     rows: NDArray[np.intp]
     values: Floats
-    paused: NDArray[np.bool_] | None
     expected: Floats
     residual: Floats
     skip: NDArray[np.bool_] | None
     smoothed: Floats
     levels: Floats
     scores: Floats
+
+
+class Page(NamedTuple):
+    """Frames whose scores somebody wants: jobs, their numbers, and where their streams stand."""
+
+    jobs: Sequence[Job]
+    done: Scored
+    statuses: Sequence[StreamStatus]
+
+    def pick(self, some: list[int]) -> Page:
+        """Some of the frames, by their numbers."""
+        if len(some) == len(self.jobs):
+            return self
+        which = np.array(some, np.intp)
+        rows, values, expected, residual, skip, *others = self.done
+        if skip is not None and skip.ndim == residual.ndim:
+            skip = skip[which]
+        smoothed, levels, scores = (array[which] for array in others)
+        done = Scored(
+            rows[which], values[which], expected[which], residual[which], skip, smoothed, levels, scores
+        )
+        return Page([self.jobs[i] for i in some], done, [self.statuses[i] for i in some])
 
 
 class FrameScorer:
@@ -146,7 +133,7 @@ class FrameScorer:
 
     # ---------------------------------------------------------------------------------- the step
 
-    def advance(self, jobs: Sequence[Job]) -> Scored:
+    def advance(self, jobs: Sequence[Job]) -> tuple[Scored, NDArray[np.bool_] | None]:
         """Advance the model by a frame each of some streams; the state advances for every frame.
 
         When the network cannot be run, the states of several streams are as they were; that
@@ -154,6 +141,10 @@ class FrameScorer:
 
         Args:
             jobs: Their frames; a stream is there once.
+
+        Returns:
+            What came of it, and whether the rule says not to score, (frames,), ``None`` for
+            none of them.
         """
         table, scorer, frames = self._table, self._scorer, [job[3] for job in jobs]
         rows = np.array([job[2].row for job in jobs], np.intp)
@@ -175,10 +166,10 @@ class FrameScorer:
         skip = self._skip(first, masked, paused)
         scorer.update(taken.bias, taken.smoothed, residual, skip=skip)
         levels = scorer.levels(taken.smoothed)
+        smoothed = taken.smoothed.copy() if len(jobs) == 1 else taken.smoothed
         table.put(rows, taken)
-        return Scored(
-            rows, values, paused, expected, residual, skip, taken.smoothed, levels, scorer.fuse(levels)
-        )
+        scores = scorer.fuse(levels)
+        return Scored(rows, values, expected, residual, skip, smoothed, levels, scores), paused
 
     def _restart(self, jobs: Sequence[Job]) -> NDArray[np.intp] | None:
         """Reset the states of streams that start anew; 1 for each of these, (frames,), or ``None``."""
@@ -214,49 +205,53 @@ class FrameScorer:
     # ---------------------------------------------------------------------------------- what is told
 
     def tell(
-        self, jobs: Sequence[Job], done: Scored, wanted: Wanted | None
-    ) -> tuple[list[tuple[int, Score | Alert]], list[tuple[int, Exception]]]:
-        """Decide about the alarms, and write what somebody wants to know.
+        self,
+        jobs: Sequence[Job],
+        done: Scored,
+        paused: NDArray[np.bool_] | None,
+        wanted: Wanted | None,
+    ) -> tuple[list[tuple[Job, Score | Alert]], list[tuple[Job, Exception]], Page | None]:
+        """Decide about the alarms, and write alerts with the scores that belong to them.
 
         Args:
             jobs: What `advance` was given.
             done: What it gave.
+            paused: The same.
             wanted: Says which scores to make; ``None`` is all.
 
         Returns:
-            Scores and alerts by the number of their job, and the faults met in writing alerts.
+            Alerts and their scores; faults met in writing them; of which other frames a score
+            is wanted, for `scores`.
         """
-        statuses = self._calm(jobs, done)
+        statuses = self._calm(jobs, paused)
         alerting = self._decide(jobs, done, statuses)
+        page = Page(jobs, done, statuses)
         if wanted is None:
             asked = list(range(len(jobs)))
         else:
             answers = wanted([job[2].asset for job in jobs], statuses)
             asked = [i for i, answer in enumerate(answers) if answer]
-        some = sorted({*asked, *alerting}) if alerting else asked
-        if not some:
-            return [], []
-        out: list[tuple[int, Score | Alert]] = []
-        faults: list[tuple[int, Exception]] = []
-        said = set(asked)
-        for i, score in zip(some, self._scores(jobs, done, statuses, some), strict=True):
-            if i in said:
-                out.append((i, score))
-            if i in alerting:
+        out: list[tuple[Job, Score | Alert]] = []
+        faults: list[tuple[Job, Exception]] = []
+        if alerting:
+            for i, score in zip(alerting, self.scores(page.pick(list(alerting))), strict=True):
+                if i in asked:
+                    out.append((jobs[i], score))
                 try:
-                    out.append((i, self._alert(jobs[i], score, alerting[i])))
+                    out.append((jobs[i], self._alert(jobs[i], score, alerting[i])))
                 except Exception as error:  # noqa: BLE001 - the other streams' alerts are written all the same
-                    faults.append((i, error))
-        return out, faults
+                    faults.append((jobs[i], error))
+            asked = [i for i in asked if i not in alerting]
+        return out, faults, page.pick(asked) if asked else None
 
-    def _calm(self, jobs: Sequence[Job], done: Scored) -> list[StreamStatus]:
+    def _calm(self, jobs: Sequence[Job], paused: NDArray[np.bool_] | None) -> list[StreamStatus]:
         """Where the streams stand that have no episode."""
         warm_up = self._warm_up
         statuses = [
             StreamStatus.WARMING if frame.tick < warm_up else StreamStatus.NORMAL for _, _, _, frame in jobs
         ]
-        if done.paused is not None:
-            for i in np.flatnonzero(done.paused).tolist():
+        if paused is not None:
+            for i in np.flatnonzero(paused).tolist():
                 statuses[i] = StreamStatus.PAUSED
         return statuses
 
@@ -281,29 +276,46 @@ class FrameScorer:
                 alerting[i] = transition
         return alerting
 
-    def _scores(
-        self, jobs: Sequence[Job], done: Scored, statuses: Sequence[StreamStatus], some: list[int]
-    ) -> list[Score]:
-        """The scores of some of the frames."""
-        scorer, all_of_them = self._scorer, len(some) == len(jobs)
-        which = slice(None) if all_of_them else np.array(some, np.intp)
-        rows, values, expected = done.rows[which], done.values[which], done.expected[which]
-        centre, scale = self._table.centre.take(rows, axis=0), self._table.scale.take(rows, axis=0)
-        scores = done.scores[which]
-        shares = scorer.parts(done.smoothed[which], done.levels[which])
-        shares /= np.where(scores > 0, scores, 1.0)[:, None]
+    def join(self, pages: Sequence[Page]) -> Page:
+        """Pages as one."""
+        if len(pages) == 1:
+            return pages[0]
+        done = [page.done for page in pages]
+        silent = self._scorer.silent(first=False)
+        skips = [np.broadcast_to(silent if d.skip is None else d.skip, d.residual.shape) for d in done]
+        return Page(
+            [job for page in pages for job in page.jobs],
+            Scored(
+                np.concatenate([d.rows for d in done]),
+                np.concatenate([d.values for d in done]),
+                np.concatenate([d.expected for d in done]),
+                np.concatenate([d.residual for d in done]),
+                np.concatenate(skips),
+                np.concatenate([d.smoothed for d in done]),
+                np.concatenate([d.levels for d in done]),
+                np.concatenate([d.scores for d in done]),
+            ),
+            [status for page in pages for status in page.statuses],
+        )
+
+    def scores(self, page: Page) -> list[Score]:
+        """The scores of some frames, of one round or of several."""
+        scorer, done, level = self._scorer, page.done, self.level
+        centre, scale = self._table.centre.take(done.rows, axis=0), self._table.scale.take(done.rows, axis=0)
+        shares = scorer.parts(done.smoothed, done.levels)
+        shares /= np.where(done.scores > 0, done.scores, 1.0)[:, None]
         skip = scorer.silent(first=False) if done.skip is None else done.skip
-        skip = skip if skip.ndim < expected.ndim else skip[which]
-        loudest = scorer.most_surprised(done.residual[which], skip=skip)
-        shown = expected[np.arange(len(some))[:, None], loudest, self._columns]
+        loudest = scorer.most_surprised(done.residual, skip=skip)
+        shown = done.expected[np.arange(len(page.jobs))[:, None], loudest, self._columns]
         shown = shown * scale + centre
-        errors = values - (expected[:, scorer.primary] * scale + centre)
-        columns = zip(some, scores.tolist(), shares.tolist(), shown.tolist(), errors.tolist(), strict=True)
+        errors = done.values - (done.expected[:, scorer.primary] * scale + centre)
+        told = (done.scores.tolist(), shares.tolist(), shown.tolist(), errors.tolist())
         out = []
-        for i, score, share, one, error in columns:
-            frame = jobs[i][3]
-            told = (score, self.level, statuses[i], tuple(share), tuple(one), tuple(error))
-            out.append(Score(frame.asset, frame.tick, frame.time_ns, *told))
+        for (_, _, _, frame), status, score, share, one, error in zip(
+            page.jobs, page.statuses, *told, strict=True
+        ):
+            facts = (frame.asset, frame.tick, frame.time_ns, score, level, status)
+            out.append(Score(*facts, tuple(share), tuple(one), tuple(error)))
         return out
 
     def _alert(self, job: Job, score: Score, transition: Transition) -> Alert:

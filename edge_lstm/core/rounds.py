@@ -12,7 +12,8 @@ from edge_lstm.contracts.commission import Commission
 from edge_lstm.contracts.frame import Frame, QualityEvent
 from edge_lstm.contracts.reading import Reject
 from edge_lstm.contracts.score import Score
-from edge_lstm.core.frames import FrameScorer, Job, Scored, Stream, Wanted
+from edge_lstm.core.frames import FrameScorer, Job, Page, Wanted
+from edge_lstm.core.stream import Stream
 
 __all__ = ["Event", "Failed", "Rounds"]
 
@@ -36,6 +37,7 @@ class Rounds:
         self._scorer, self._wanted, self._failed = scorer, wanted, failed
         self._waiting: list[list[Job]] = []
         self._out: list[tuple[int, int, Event]] = []
+        self._pages: list[Page] = []
 
     def add(self, reading: int, item: int, stream: Stream, frame: Frame) -> None:
         """Have a frame scored, by and by."""
@@ -56,6 +58,7 @@ class Rounds:
     def events(self) -> list[tuple[int, Event]]:
         """Score what waits; every event with the number of its reading, in the order of one by one."""
         self.score()
+        self._write()
         # Within one item of a reading events were noted in their order, and sorting keeps it.
         self._out.sort(key=itemgetter(0, 1))
         return [(reading, event) for reading, _, event in self._out]
@@ -70,6 +73,13 @@ class Rounds:
         for number, jobs in enumerate(waiting):
             self._score(jobs, waiting[number + 1 :])
 
+    def _write(self) -> None:
+        """Make the scores that are wanted; of all rounds at once, since a call costs more than a frame."""
+        if self._pages:
+            page, self._pages = self._scorer.join(self._pages), []
+            for job, score in zip(page.jobs, self._scorer.scores(page), strict=True):
+                self._out.append((job[0], job[1], score))
+
     def fail(self, reading: int, stream: Stream | None, error: Exception) -> None:
         """A fault outside of scoring: what waits is scored, then the stream starts anew."""
         self.score()
@@ -79,7 +89,7 @@ class Rounds:
 
     def _score(self, jobs: Sequence[Job], later: Sequence[list[Job]]) -> None:
         try:
-            done = self._scorer.advance(jobs)
+            done, paused = self._scorer.advance(jobs)
         except Exception as error:  # noqa: BLE001 - whatever it is, the streams it does not concern go on
             if len(jobs) > 1:  # nothing has happened yet: one by one it shows whose fault it is
                 for job in jobs:
@@ -87,18 +97,15 @@ class Rounds:
             else:
                 self._give_up(jobs[0], error, later)
             return
-        self._tell(jobs, done, later)
-
-    def _tell(self, jobs: Sequence[Job], done: Scored, later: Sequence[list[Job]]) -> None:
         try:
-            events, faults = self._scorer.tell(jobs, done, self._wanted)
-        except Exception as fault:  # noqa: BLE001 - the states are advanced: none of these can be told again
-            events, faults = [], [(place, fault) for place in range(len(jobs))]
-        for place, event in events:
-            reading, item, _, _ = jobs[place]
-            self._out.append((reading, item, event))
-        for place, error in faults:
-            self._give_up(jobs[place], error, later)
+            events, faults, page = self._scorer.tell(jobs, done, paused, self._wanted)
+        except Exception as error:  # noqa: BLE001 - the states are advanced: none of these can be told again
+            events, faults, page = [], [(job, error) for job in jobs], None
+        self._out += [(job[0], job[1], event) for job, event in events]
+        for job, fault in faults:
+            self._give_up(job, fault, later)
+        if page is not None:
+            self._pages.append(page)
 
     def _give_up(self, job: Job, error: Exception, later: Sequence[list[Job]]) -> None:
         """Let a stream start anew after a frame: those of it that wait are its first ones."""
