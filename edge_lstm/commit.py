@@ -9,31 +9,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from edge_lstm.clock import Clock
+from edge_lstm.io.outbox import Outbox
 from edge_lstm.io.record import Control, pack_control, pack_messages
 from edge_lstm.io.rows import OutboxRow
 from edge_lstm.io.store import Store
 from edge_lstm.io.transport import Message
 
-__all__ = ["Commits", "Settled"]
+__all__ = ["Commits"]
 
 _RECORDS = 4000
 """A block of the journal has no more records than about this."""
-
-
-@dataclass(slots=True)
-class Settled:
-    """What may go out now.
-
-    Attributes:
-        acks: Connection and packet identifiers to acknowledge on it, in order of arrival.
-        rows: Publications for the broker.
-    """
-
-    acks: list[tuple[int, list[int]]] = field(default_factory=list)
-    rows: list[OutboxRow] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -41,8 +29,7 @@ class _Held:
     """What waits for one ticket of the store."""
 
     ticket: int
-    messages: Sequence[Message] = ()
-    rows: Sequence[OutboxRow] = ()
+    messages: Sequence[Message]
 
 
 class Commits:
@@ -50,14 +37,15 @@ class Commits:
 
     Args:
         store: Where they are written down.
+        outbox: Gets the publications, with the ticket under which they are posted.
         clock: Its monotonic time counts.
         inflight: Messages that the broker sends ahead of our acknowledgements; half of them
             are written down at once, so that the other half can come meanwhile.
         commit_s: Longest time that a record is gathered, seconds.
     """
 
-    def __init__(self, store: Store, *, clock: Clock, inflight: int, commit_s: float) -> None:
-        self._store, self._clock, self._commit_s = store, clock, commit_s
+    def __init__(self, store: Store, outbox: Outbox, *, clock: Clock, inflight: int, commit_s: float) -> None:
+        self._store, self._outbox, self._clock, self._commit_s = store, outbox, clock, commit_s
         self._enough = max(1, inflight // 2)
         self._records: list[Message] = []
         self._messages: list[Message] = []
@@ -107,19 +95,22 @@ class Commits:
         else:
             ticket = self._held[-1].ticket if self._held else 0
         if self._messages:
-            self._held.append(_Held(ticket, messages=self._messages))
+            self._held.append(_Held(ticket, self._messages))
         if self._rows:
-            self._held.append(_Held(self._store.post(self._rows), rows=self._rows))
+            self._outbox.add(self._rows, self._store.post(self._rows))
         self._records, self._messages, self._rows = [], [], []
 
-    def settle(self) -> Settled:
-        """What the store has kept since the last call."""
-        settled, completed = Settled(), self._store.completed
+    def settle(self) -> list[tuple[int, list[int]]]:
+        """What the store has kept since the last call.
+
+        Returns:
+            Connection and packet identifiers to acknowledge on it, in order of arrival.
+        """
+        acks: list[tuple[int, list[int]]] = []
+        completed = self._store.completed
         while self._held and self._held[0].ticket <= completed:
-            held = self._held.popleft()
-            settled.rows.extend(held.rows)
-            _gather(settled.acks, held.messages)
-        return settled
+            _gather(acks, self._held.popleft().messages)
+        return acks
 
 
 def _gather(acks: list[tuple[int, list[int]]], messages: Iterable[Message]) -> None:

@@ -24,6 +24,7 @@ from edge_lstm.engine import Engine
 from edge_lstm.errors import TakenOverError
 from edge_lstm.io.health import HealthModel
 from edge_lstm.io.mqtt import MqttTransport
+from edge_lstm.io.notices import Notices
 from edge_lstm.io.outbox import Outbox
 from edge_lstm.io.settings import mqtt_settings
 from edge_lstm.io.store import Store
@@ -31,7 +32,7 @@ from edge_lstm.io.systemd import Notifier
 from edge_lstm.io.transport import Subscription
 from edge_lstm.logs import event
 from edge_lstm.loop import Loop, Outcome, Parts, Stop
-from edge_lstm.restore import restore
+from edge_lstm.restore import fetcher, restore
 from edge_lstm.selftest import verify
 from edge_lstm.state_machine import StateMachine
 from edge_lstm.topics import Template
@@ -157,13 +158,17 @@ def _assemble(
 
     begin = restore(found, make, sha256=bundle.sha256, clock=clock, resident=config.resident_assets)
     begin.machine.engine.detector.fetch = fetcher(store)
-    outbox = Outbox()
-    outbox.add(found.outbox)
+    outbox = Outbox(
+        clock.monotonic,
+        store.waiting,
+        recovered=found.outbox,
+        waiting=found.outbox_waiting,
+        last=found.outbox_last,
+    )
+    notices = Notices(limit=max(2000, 4 * config.max_assets))
+    notices.add(begin.first)
     store.start()
-    new = [row for row in begin.rows if row.seq > found.outbox_last]
-    store.post(new)
-    outbox.add(new)
-    outbox.add(begin.first)
+    outbox.add(begin.rows, store.post(begin.rows))
     topics = [Subscription(Template.parse(i.topic).filter, i.qos) for i in config.inputs]
     subscriptions = (*topics, Subscription(f"{config.root}/alerts/replay", 1))
     filters = tuple(subscription.filter for subscription in subscriptions)
@@ -179,6 +184,7 @@ def _assemble(
         transport=transport,
         store=store,
         outbox=outbox,
+        notices=notices,
         notifier=notifier,
         clock=clock,
         stop=stop,

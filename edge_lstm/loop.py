@@ -20,6 +20,7 @@ from edge_lstm.commit import Commits
 from edge_lstm.contracts.config import DeviceConfig
 from edge_lstm.errors import SnapshotError
 from edge_lstm.io.health import Health, HealthModel
+from edge_lstm.io.notices import Notices
 from edge_lstm.io.outbox import Outbox
 from edge_lstm.io.record import Control
 from edge_lstm.io.rows import OutboxRow
@@ -118,6 +119,7 @@ class Parts:
         transport: The broker.
         store: Where records, states and publications are kept; started.
         outbox: Publications that must arrive.
+        notices: Publications that bring the broker in line with the states.
         notifier: The service manager.
         clock: Time.
         stop: The wish to end.
@@ -136,6 +138,7 @@ class Parts:
     transport: Transport
     store: Store
     outbox: Outbox
+    notices: Notices
     notifier: Notifier
     clock: Clock
     stop: Stop
@@ -155,9 +158,11 @@ class Loop:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._machine, self._transport, self._outbox = parts.machine, parts.transport, parts.outbox
+        self._notices = parts.notices
         self._store, self._clock, config = parts.store, parts.clock, parts.config
         self._commits = Commits(
             self._store,
+            self._outbox,
             clock=self._clock,
             inflight=config.mqtt.inflight,
             commit_s=config.durability.commit_s,
@@ -175,6 +180,7 @@ class Loop:
             self._machine.engine,
             parts.transport,
             parts.outbox,
+            parts.notices,
             self._store,
             standing=self._standing,
             clock=self._clock,
@@ -244,7 +250,7 @@ class Loop:
                     continue
                 self._score(readings)
                 readings = []
-                self._outbox.add(self._replays.answer(message))
+                self._notices.add(self._replays.answer(message))
                 self._commits.only_acknowledge(message)
             batch = readings
         self._score(batch)
@@ -265,31 +271,40 @@ class Loop:
 
     def _settle(self) -> None:
         """Let go what the store has kept meanwhile."""
-        settled = self._commits.settle()
-        for epoch, mids in settled.acks:
+        for epoch, mids in self._commits.settle():
             self._transport.ack(epoch, mids)
-        self._outbox.add(settled.rows)
+        self._outbox.settle(self._store.completed)
         self._pump()
         if self._saving and self._store.completed >= self._saving:
             self._saving, self._standing.saved = 0, self._clock.monotonic()
             self._machine.release(self._parts.config.resident_assets)
 
     def _confirmed(self, found: Confirmed) -> None:
-        if found.failure:
-            row = self._outbox.refuse(found.token, found.failure)
-            topic = row.topic if row is not None else ""
-            self._standing.problems["refused"] = f"the broker refuses {topic}: {found.failure}"
-            if self._throttle.admit(("refused", topic)) is not None:
-                log.error(event("mqtt.publication_refused", topic=topic, reason=found.failure))
-        else:
-            row = self._outbox.confirm(found.token)
-            if row is not None and row.seq:
-                self._store.delivered([row.seq])
-            if not self._outbox.refused:
-                self._standing.problems.pop("refused", None)
-            if not found.heard and row is not None and row.alert_seq:
-                self._unheard(row)
+        row = self._refused(found) if found.failure else self._arrived(found.token)
+        if not self._outbox.refused and not self._notices.refused:
+            self._standing.problems.pop("refused", None)
+        if not found.heard and isinstance(row, OutboxRow) and row.alert_seq:
+            self._unheard(row)
         self._pump()
+
+    def _arrived(self, token: int) -> OutboxRow | Publication | None:
+        if token < 0:
+            return self._notices.confirm(token)
+        row = self._outbox.confirm(token)
+        if row is not None:
+            self._store.delivered([row.seq])
+        return row
+
+    def _refused(self, found: Confirmed) -> OutboxRow | Publication | None:
+        if found.token < 0:
+            row: OutboxRow | Publication | None = self._notices.refuse(found.token)
+        else:
+            row = self._outbox.refuse(found.token, found.failure)
+        topic = row.topic if row is not None else ""
+        self._standing.problems["refused"] = f"the broker refuses {topic}: {found.failure}"
+        if self._throttle.admit(("refused", topic)) is not None:
+            log.error(event("mqtt.publication_refused", topic=topic, reason=found.failure))
+        return row
 
     def _unheard(self, row: OutboxRow) -> None:
         if self._throttle.admit("unheard") is not None:
@@ -304,7 +319,7 @@ class Loop:
             self._commit_control(record)
             if standing.connections > 1:
                 log.warning(event("mqtt.session_lost", detail="readings sent meanwhile are lost"))
-                self._outbox.add(_ephemeral(engine.retained()))
+                self._notices.add(engine.retained())
         topic = f"{self._parts.config.root}/model"
         said = {**msgspec.to_builtins(self._parts.model), "status": "running"}
         self._transport.publish(Publication(topic, _ENCODER.encode(said), qos=1, retain=True))
@@ -321,6 +336,7 @@ class Loop:
     def _on_disconnected(self, found: Disconnected) -> None:
         self._standing.connected = self._standing.subscribed = False
         self._outbox.requeue()
+        self._notices.requeue()
         self._tell_status()
         if found.taken_over:
             log.error(
@@ -344,8 +360,17 @@ class Loop:
         self._publish_health()
 
     def _pump(self) -> None:
+        """Send what may go. Notices come last: they say how it is now, where an older row says how it was."""
         while self._standing.connected and (row := self._outbox.take()):
-            token, publication = row
+            self._transport.publish(
+                Publication(row.topic, row.payload, qos=1, retain=row.retain), token=row.seq
+            )
+        while (
+            self._standing.connected
+            and len(self._outbox) == self._outbox.refused
+            and (notice := self._notices.take())
+        ):
+            token, publication = notice
             self._transport.publish(publication, token=token)
 
     # -------------------------------------------------------------------------------- time
@@ -368,6 +393,8 @@ class Loop:
         if self._snapshot_timer.due() or self._many_readings():
             self._save()
         if self._health_timer.due():
+            self._notices.retry()
+            self._pump()
             self._publish_health()
             self._tell_status()
 
@@ -376,7 +403,6 @@ class Loop:
         now_ns = self._clock.time_ns()
         if self._machine.engine.waits(now_ns):
             self._commit_control(Control("tick", now_ns))
-        self._outbox.retry()
         self._pump()
         problem = self._store.problem
         known = self._standing.problems.get("storage")
@@ -458,7 +484,3 @@ class Loop:
                     self._take(found)
             self._settle()
 
-
-def _ephemeral(publications: list[Publication]) -> list[OutboxRow]:
-    """Publications that are made anew after a crash, and so need no number and no disk."""
-    return [OutboxRow(0, one.topic, one.payload, one.retain, essential=False) for one in publications]

@@ -10,9 +10,8 @@ from msgspec import Meta
 
 from edge_lstm.clock import Clock
 from edge_lstm.errors import SnapshotError
-from edge_lstm.io.rows import OutboxRow
 from edge_lstm.io.store import Store
-from edge_lstm.io.transport import Message
+from edge_lstm.io.transport import Message, Publication
 from edge_lstm.logs import Throttle, event
 
 __all__ = ["MOST_AT_ONCE", "ReplayEnd", "ReplayRequest", "Replays"]
@@ -75,7 +74,7 @@ class Replays:
         self._pace = Throttle(clock.monotonic, every_s=_EVERY_S)
         self._told = Throttle(clock.monotonic)
 
-    def answer(self, message: Message) -> list[OutboxRow]:
+    def answer(self, message: Message) -> list[Publication]:
         """The alerts asked for, as they were, and the end; nothing for what is no request."""
         if message.retain or self._pace.admit("request") is None:
             return self._refuse("too soon after the last one, or kept by the broker")
@@ -86,11 +85,10 @@ class Replays:
             return self._refuse(str(error))
         last = found[-1].alert_seq if found else asked.from_seq - 1
         end = ReplayEnd(from_seq=asked.from_seq, count=len(found), last_seq=last)
-        rows = [OutboxRow(0, self._answers, alert.payload, retain=False, essential=False) for alert in found]
-        said = OutboxRow(0, f"{self._answers}/end", _ENCODER.encode(end), retain=False, essential=False)
-        return [*rows, said]
+        alerts = [Publication(self._answers, alert.payload, qos=1) for alert in found]
+        return [*alerts, Publication(f"{self._answers}/end", _ENCODER.encode(end), qos=1)]
 
-    def _refuse(self, why: str) -> list[OutboxRow]:
+    def _refuse(self, why: str) -> list[Publication]:
         if (held := self._told.admit("refused")) is not None:
             log.warning(event("replay.refused", detail=why[:200], more=held or None))
         return []

@@ -13,6 +13,7 @@ from edge_lstm.contracts.commission import Commission
 from edge_lstm.contracts.config import DeviceConfig
 from edge_lstm.engine import Engine
 from edge_lstm.io.health import Health, HealthModel
+from edge_lstm.io.notices import Notices
 from edge_lstm.io.outbox import Outbox
 from edge_lstm.io.store import Store
 from edge_lstm.io.transport import Transport
@@ -60,6 +61,7 @@ class Report:
         engine: Engine,
         transport: Transport,
         outbox: Outbox,
+        notices: Notices,
         store: Store,
         *,
         standing: Standing,
@@ -69,7 +71,8 @@ class Report:
         reset_reason: str | None,
     ) -> None:
         self._config, self._engine, self._transport = config, engine, transport
-        self._outbox, self._store, self._standing, self._clock = outbox, store, standing, clock
+        self._outbox, self._notices, self._store = outbox, notices, store
+        self._standing, self._clock = standing, clock
         self._model, self._backend, self._reset_reason = model, backend, reset_reason
 
     def health(self) -> Health:
@@ -77,7 +80,7 @@ class Report:
         standing, counters, now = self._standing, self._engine.counters, self._clock.monotonic()
         detector = self._engine.detector
         standing.note("backend", self._backend.problem)
-        dropped = self._outbox.dropped
+        dropped = self._store.facts.dropped + self._notices.dropped
         standing.note("outbox", f"{dropped} alerts or other messages were given up" if dropped else "")
         seen, commissions = counters.last_reading_ns, detector.commissions()
         learning = [told for told in commissions if told.status == "commissioning"]
@@ -104,7 +107,7 @@ class Report:
             alerts=counters.alerts,
             alerts_open=len(detector.open_alerts()),
             queue=self._transport.backlog,
-            outbox=len(self._outbox),
+            outbox=len(self._outbox) + len(self._notices),
             dropped={
                 "scores": self._transport.dropped,
                 "outbox": dropped,

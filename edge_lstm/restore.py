@@ -22,6 +22,7 @@ from edge_lstm.errors import SnapshotError
 from edge_lstm.io.record import unpack
 from edge_lstm.io.rows import OutboxRow, Recovered
 from edge_lstm.io.store import Store
+from edge_lstm.io.transport import Publication
 from edge_lstm.logs import event
 from edge_lstm.state_machine import META_VERSION, Meta, StateMachine
 
@@ -61,7 +62,7 @@ class Restored:
 
     machine: StateMachine
     rows: list[OutboxRow]
-    first: list[OutboxRow]
+    first: list[Publication]
     filters: tuple[str, ...] = ()
     reset_reason: ResetReason | None = None
     records: int = 0
@@ -97,11 +98,10 @@ def restore(
     if records or found.meta:
         assets = len(engine.detector.assets)
         log.info(event("states.restored", assets=assets, records=records, unsent=len(found.outbox)))
-    ephemeral = [OutboxRow(0, one.topic, one.payload, one.retain, essential=False) for one in first]
     return Restored(
         machine=machine,
         rows=rows + again,
-        first=ephemeral,
+        first=first,
         filters=filters,
         reset_reason=reason,
         records=records,

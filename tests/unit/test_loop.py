@@ -21,6 +21,7 @@ from edge_lstm.core.backend import TensorArray
 from edge_lstm.core.detector import Detector
 from edge_lstm.engine import Engine
 from edge_lstm.io.health import HealthModel
+from edge_lstm.io.notices import Notices
 from edge_lstm.io.outbox import Outbox
 from edge_lstm.io.store import Store
 from edge_lstm.io.systemd import Notifier
@@ -203,13 +204,17 @@ class House:
         transport = ScriptedTransport(
             self.clock, deque(script), stop_request=stop, answers=answers, store=store
         )
-        outbox = Outbox()
-        outbox.add(found.outbox)
+        outbox = Outbox(
+            self.clock.monotonic,
+            store.waiting,
+            recovered=found.outbox,
+            waiting=found.outbox_waiting,
+            last=found.outbox_last,
+        )
+        notices = Notices()
+        notices.add(begin.first)
         store.start()
-        new = [row for row in begin.rows if row.seq > found.outbox_last]
-        store.post(new)
-        outbox.add(new)
-        outbox.add(begin.first)
+        outbox.add(begin.rows, store.post(begin.rows))
         self.begin = begin
         parts = Parts(
             config=self.config,
@@ -217,6 +222,7 @@ class House:
             transport=transport,
             store=store,
             outbox=outbox,
+            notices=notices,
             notifier=Notifier(),
             clock=self.clock,
             stop=stop,
