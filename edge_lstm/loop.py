@@ -49,6 +49,8 @@ _DRAIN_S = 2.0
 _STOP_S = 3.0
 _CLOSE_S = 10.0
 _TICK_S = 1.0
+_FAILURES = 10
+"""Messages in a row that may meet a fault of ours before the process ends and is started anew."""
 _MOST_WAITING = 8000
 """Messages that may wait for the disk; beyond it readings of QoS 0 are dropped, and those of QoS 1
 are with the broker."""
@@ -264,10 +266,20 @@ class Loop:
             return
         decided = self._machine.take(batch)
         if self._machine.engine.failing:
-            self._standing.problems["failures"] = "a message met a fault of edge-lstm itself; see the log"
+            self._failed()
         for publication in decided.now:
             self._transport.publish(publication)
         self._commits.take(batch, decided.rows)
+
+    def _failed(self) -> None:
+        """A fault of ours in one message must not stop the others; many in a row must not go on for ever.
+
+        It is acknowledged all the same: delivered again, it would fail again.
+        """
+        engine = self._machine.engine
+        if engine.failing >= _FAILURES and engine.fault is not None:
+            raise engine.fault
+        self._standing.problems["failures"] = "a message met a fault of edge-lstm itself; see the log"
 
     def _settle(self) -> None:
         """Let go what the store has kept meanwhile."""

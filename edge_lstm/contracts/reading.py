@@ -41,6 +41,8 @@ class RejectReason(StrEnum):
     """None of the model's channels is in the message."""
     DUPLICATE = "duplicate"
     """A frame of this very time was scored already."""
+    REDELIVERED = "redelivered"
+    """The broker sent a message again that was taken already: its acknowledgement did not arrive."""
     LATE = "late"
     """A newer frame of this asset was scored already."""
     TOO_MANY_ASSETS = "too_many_assets"

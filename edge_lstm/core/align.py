@@ -9,8 +9,7 @@ frame is whole, or until a channel repeats or time has moved on by a period.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from operator import itemgetter
+from collections.abc import Iterator, Sequence
 
 from edge_lstm.contracts.frame import Frame, QualityEvent, QualityReason
 from edge_lstm.contracts.manifest import Channel, Grid
@@ -41,8 +40,6 @@ class Aligner:
             if c.valid_min is not None or c.valid_max is not None
         }
         self._centre = tuple(centre)
-        self._row = itemgetter(*self._index)  # of one name it gives no tuple; see _whole
-        self._unmasked, self._none_missing = (False,) * len(channels), [0] * len(channels)
         self._period_ns = round(grid.period_s * NS)
         self._gap_ns = round(grid.gap_after_s * NS)
 
@@ -50,39 +47,12 @@ class Aligner:
         """Memory of an asset that was never seen."""
         return AlignMemory(missing=[0] * len(self._index))
 
-    def push(self, memory: AlignMemory, reading: Reading) -> Iterable[Frame | QualityEvent | Reject]:
-        """Take one reading; what it completes, in order, to be looked through once.
+    def push(self, memory: AlignMemory, reading: Reading) -> Iterator[Frame | QualityEvent | Reject]:
+        """Take one reading; yield what it completes, in order.
 
         A frame with ``tick`` 0 starts a new state: the first one of an asset, or the
         first one after a gap.
         """
-        whole = self._whole(memory, reading)
-        return self._push(memory, reading) if whole is None else (whole,)
-
-    def _whole(self, memory: AlignMemory, reading: Reading) -> Frame | None:
-        """The frame of a reading with nothing odd about it, in a third of the time that `_push` takes."""
-        said, time_ns, last_ns = reading.values, reading.time_ns, memory.last_time_ns
-        if memory.pending or last_ns is None or len(said) < len(self._index) or len(self._index) == 1:
-            return None
-        if not 0 < time_ns - last_ns <= self._gap_ns:
-            return None
-        try:
-            row = self._row(said)
-        except KeyError:
-            return None
-        if None in row:
-            return None
-        for channel, (low, high) in self._ranges.items():
-            if not low <= row[channel] <= high:
-                return None
-        frame = Frame(reading.asset, memory.tick, time_ns, row, self._unmasked)
-        memory.values = dict(enumerate(row))
-        memory.missing, memory.impossible = self._none_missing.copy(), {}
-        memory.last_time_ns = memory.pending_start_ns = memory.pending_time_ns = time_ns
-        memory.tick += 1
-        return frame
-
-    def _push(self, memory: AlignMemory, reading: Reading) -> Iterator[Frame | QualityEvent | Reject]:
         index, time_ns = self._index, reading.time_ns
         values = {index[name]: value for name, value in reading.values.items() if name in index}
         if not values:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from edge_lstm.contracts.alarm import AlarmOverrides
 from edge_lstm.contracts.alert import Alert, AlertModel
 from edge_lstm.contracts.commission import Commission, CommissionConfig
-from edge_lstm.contracts.frame import Frame, QualityEvent
+from edge_lstm.contracts.frame import Frame, QualityEvent, QualityReason
 from edge_lstm.contracts.manifest import Manifest
 from edge_lstm.contracts.reading import Reading, Reject, RejectReason
 from edge_lstm.contracts.score import StreamStatus
 from edge_lstm.contracts.state import (
     SNAPSHOT_VERSION,
+    AlignMemory,
     CommissionMemory,
     DetectorSnapshot,
     ResetReason,
@@ -54,6 +55,7 @@ class Detector:
         fetch: Brings the memory of an asset that was evicted, or ``None`` when it was not;
             asked when an asset that is not in memory has a reading while some are away.
         away: Assets that were evicted; they count against ``max_assets``.
+        first_seen: Assets that the newest batch brought, each with the number of its first reading.
 
     Raises:
         ConfigError: The site's rule ``score_when`` does not fit the model.
@@ -76,6 +78,7 @@ class Detector:
         self.channels = manifest.channels
         self.fetch: Callable[[str], StreamSnapshot | None] | None = None
         self.away = 0
+        self.first_seen: list[tuple[int, str]] = []
         self._sha256, self._max_assets = sha256, max_assets
         self._named = manifest.assets
         self._aligner = Aligner(manifest.channels, manifest.grid, centre=manifest.scaling.centre)
@@ -95,10 +98,6 @@ class Detector:
     def assets(self) -> list[str]:
         """The assets in memory, in order of appearance."""
         return list(self._streams)
-
-    def knows(self, asset: str) -> bool:
-        """Whether an asset is in memory."""
-        return asset in self._streams
 
     # ---------------------------------------------------------------------------------- readings
 
@@ -126,12 +125,13 @@ class Detector:
         """
         rounds, gate, push = Rounds(self._scorer, wanted, failed), self._gate, self._aligner.push
         self._batches += 1
+        self.first_seen = []
         streams, batch = self._streams, self._batches
         for number, reading in enumerate(readings):
             stream, item = streams.get(reading.asset), 0
             try:
                 if stream is None:
-                    found = self._stranger(reading)
+                    found = self._stranger(number, reading)
                     if isinstance(found, Reject):
                         rounds.say(number, 0, found)
                         continue
@@ -149,15 +149,9 @@ class Detector:
                 rounds.fail(number, stream, error)
         return rounds.events()
 
-    def flush(self) -> list[Event]:
+    def flush(self, *, wanted: Wanted | None = None) -> list[Event]:
         """Close the frames that still wait for channels: the end of a recording."""
-        rounds = Rounds(self._scorer, None, None)
-        self._batches += 1
-        for number, (asset, stream) in enumerate(self._streams.items()):
-            stream.used = self._batches
-            for item, made in enumerate(self._aligner.flush(stream.align, asset)):
-                self._follow(rounds, number, item, stream, made)
-        return [event for _, event in rounds.events()]
+        return self._sweep(self._aligner.flush, wanted)
 
     def reset(self, asset: str, *, reason: ResetReason = "command") -> None:
         """Forget an asset's hidden and cell state; it warms up again. Unknown assets are ignored."""
@@ -249,7 +243,21 @@ class Detector:
 
     # ---------------------------------------------------------------------------------- inside
 
-    def _stranger(self, reading: Reading) -> Stream | Reject:
+    def _sweep(
+        self,
+        make: Callable[[AlignMemory, str], Iterable[Frame | QualityEvent | Reject]],
+        wanted: Wanted | None,
+    ) -> list[Event]:
+        """Go on with what the aligner makes of every asset without a reading; by asset, in order."""
+        rounds = Rounds(self._scorer, wanted, None)
+        self._batches += 1
+        for number, (asset, stream) in enumerate(self._streams.items()):
+            for item, made in enumerate(make(stream.align, asset)):
+                stream.used = self._batches
+                self._follow(rounds, number, item, stream, made)
+        return [event for _, event in rounds.events()]
+
+    def _stranger(self, number: int, reading: Reading) -> Stream | Reject:
         """An asset that is not in memory: brought back, or new, or turned away."""
         saved = self.fetch(reading.asset) if self.fetch is not None and self.away else None
         if saved is not None:
@@ -261,6 +269,7 @@ class Detector:
         if len(self._streams) + self.away >= self._max_assets:
             detail = f"max_assets is {self._max_assets}"
             return Reject(RejectReason.TOO_MANY_ASSETS, reading.asset, detail, reading.time_ns)
+        self.first_seen.append((number, reading.asset))
         return self._add(reading.asset)
 
     def _add(self, asset: str) -> Stream:
@@ -300,7 +309,7 @@ class Detector:
             else:
                 self._commission(rounds, number, item, stream, stream.commission, made)
             return
-        if isinstance(made, QualityEvent):
+        if isinstance(made, QualityEvent) and made.reason is QualityReason.GAP:
             if stream.queued:  # alerts of frames before this one tell of the reset before this one
                 rounds.score()
             stream.reset_reason = "gap"

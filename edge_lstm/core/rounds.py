@@ -111,15 +111,16 @@ class Rounds:
         """Let a stream start anew after a frame: those of it that wait are its first ones."""
         reading, _, stream, frame = job
         self._report(reading, error)
-        before = frame.tick + 1
+        next_tick, before = stream.align.tick, frame.tick + 1
         for jobs in later:
-            for place, (number, item, other, waiting) in enumerate(jobs):
-                if other is stream:
-                    frame = msgspec.structs.replace(waiting, tick=waiting.tick - before)
-                    jobs[place] = (number, item, other, frame)
-        next_tick = stream.align.tick - before
+            place = next((place for place, job in enumerate(jobs) if job[2] is stream), None)
+            if place is None or jobs[place][3].tick == 0:  # no more, or it starts anew there in any case
+                break
+            number, item, _, waiting = jobs[place]
+            frame = msgspec.structs.replace(waiting, tick=waiting.tick - before)
+            jobs[place] = (number, item, stream, frame)
         stream.restart("command")
-        stream.align.tick = next_tick
+        stream.align.tick = max(0, next_tick - before)
 
     def _report(self, reading: int, error: Exception) -> None:
         if self._failed is None:

@@ -169,6 +169,11 @@ class Store:
     # -------------------------------------------------------------------------------- answers
 
     @property
+    def asked(self) -> int:
+        """The newest ticket."""
+        return self._line.ticket
+
+    @property
     def completed(self) -> int:
         """Greatest ticket that is complete; so are all before it."""
         return self._writer.completed
