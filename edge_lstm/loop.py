@@ -495,4 +495,3 @@ class Loop:
                 if not isinstance(found, Message):
                     self._take(found)
             self._settle()
-

@@ -127,7 +127,12 @@ class StateMachine:
             counters.published += 1
             rows.append(
                 OutboxRow(
-                    counters.published, one.topic, one.payload, one.retain, one.essential, one.alert_seq or None
+                    counters.published,
+                    one.topic,
+                    one.payload,
+                    one.retain,
+                    one.essential,
+                    one.alert_seq or None,
                 )
             )
         return Decided(now, rows)
@@ -135,7 +140,13 @@ class StateMachine:
     # -------------------------------------------------------------------------------- checkpoints
 
     def checkpoint(
-        self, store: Store, *, saved_ns: int, bundle_sha256: str, filters: Sequence[str], outbox: Sequence[OutboxRow] | None
+        self,
+        store: Store,
+        *,
+        saved_ns: int,
+        bundle_sha256: str,
+        filters: Sequence[str],
+        outbox: Sequence[OutboxRow] | None,
     ) -> int:
         """Hand everything to the store as it is now.
 
