@@ -86,6 +86,7 @@ def make_engine(config: DeviceConfig, bundle: Bundle, backend: Backend, *, clock
         node=config.node,
         alarm=config.alarm,
         commission=config.commission,
+        streams=config.streams,
         max_assets=config.max_assets,
     )
     return Engine(config, detector, manifest=bundle.manifest, clock=clock)

@@ -15,12 +15,12 @@ from edge_lstm.codecs import Envelope
 from edge_lstm.contracts.alert import Alert
 from edge_lstm.contracts.commission import Commission
 from edge_lstm.contracts.config import DeviceConfig
-from edge_lstm.contracts.frame import QualityEvent
+from edge_lstm.contracts.frame import COUNTED_ONLY, QualityEvent
 from edge_lstm.contracts.manifest import Manifest
 from edge_lstm.contracts.reading import Reading, Reject, RejectReason
 from edge_lstm.contracts.score import Score
 from edge_lstm.core.detector import Detector, Event
-from edge_lstm.io.snapshot import Counters
+from edge_lstm.io.snapshot import Counters, balance
 from edge_lstm.io.transport import Message, Publication
 from edge_lstm.logs import Throttle, event
 from edge_lstm.routing import Router
@@ -63,21 +63,36 @@ class Engine:
 
     def handle(self, message: Message) -> list[Publication]:
         """Take one message; everything that is to be published for it, in order."""
+        self.counters.received += 1
         item = self._read(message)
         if isinstance(item, Reject):
+            _tally(self.counters.rejects, item.reason.value)
             self._rejected(item, topic=message.topic)
             return []
         self.counters.readings += 1
         self.counters.last_reading_ns = message.arrived_ns
         before = len(self.detector.assets) if self.forgetful else 0
         events = self.detector.push(item)
+        self._count(events, pushed=1)
         new = self.forgetful and len(self.detector.assets) > before
         out = self._forgotten(item.asset) if new else []
         return out + [publication for found in events for publication in self._publications(found)]
 
+    def tick(self, now_ns: int) -> list[Publication]:
+        """What is due when no message comes; everything that is to be published for it.
+
+        Args:
+            now_ns: The time, of the clock that gives times of arrival.
+        """
+        events = self.detector.tick(now_ns)
+        self._count(events, pushed=0)
+        return [publication for found in events for publication in self._publications(found)]
+
     def failed(self, message: Message) -> None:
         """A message met a fault of ours: its asset starts anew, so that no half-made state is carried on."""
-        self.counters.failures += 1
+        counters = self.counters
+        counters.failures += 1
+        counters.spoiled += counters.received - sum(balance(counters).values())
         route = self._router.route(message.topic)
         if not isinstance(route, str):
             self.detector.reset(route.asset)
@@ -130,6 +145,17 @@ class Engine:
             self._odd_values(route.asset, odd)
         return item
 
+    def _count(self, events: Iterable[Event], *, pushed: int) -> None:
+        """What became of readings: each that was pushed is accepted until it is turned away."""
+        counters = self.counters
+        counters.accepted += pushed
+        for found in events:
+            if isinstance(found, Reject):
+                counters.accepted -= 1
+                _tally(counters.rejects, found.reason.value)
+            elif isinstance(found, QualityEvent) and found.active:
+                _tally(counters.quality, found.reason.value)
+
     def _odd_values(self, asset: str, odd: Iterable[str]) -> None:
         channels = [channel for channel in odd if channel in self._channels]
         self.counters.bad_values += len(channels)
@@ -140,7 +166,6 @@ class Engine:
 
     def _rejected(self, reject: Reject, *, topic: str | None = None) -> None:
         reason = reject.reason.value
-        self.counters.rejects[reason] = self.counters.rejects.get(reason, 0) + 1
         if (held := self._throttle.admit(reason)) is not None:
             fields = {
                 "reason": reason,
@@ -212,10 +237,16 @@ class Engine:
         return Publication(topic, b"", qos=1, retain=True, essential=False)
 
     def _quality_event(self, found: QualityEvent) -> list[Publication]:
+        if found.reason in COUNTED_ONLY:
+            return []
         if (
             held := self._throttle.admit((found.asset, found.reason, found.channel, found.active))
         ) is not None:
-            fields = {"asset": found.asset, "reason": found.reason.value, "channel": found.channel or None}
+            fields = {
+                "asset": found.asset or None,
+                "reason": found.reason.value,
+                "channel": found.channel or None,
+            }
             log.info(
                 event(
                     "quality", **fields, active=found.active, detail=found.detail or None, more=held or None
@@ -230,8 +261,12 @@ class Engine:
             "channel": found.channel,
             "detail": found.detail,
         }
-        topic = f"{self._root}/{found.asset}/quality"
+        topic = f"{self._root}/{found.asset}/quality" if found.asset else f"{self._root}/quality"
         return [Publication(topic, _ENCODER.encode(said), qos=1, essential=False)]
+
+
+def _tally(counts: dict[str, int], reason: str) -> None:
+    counts[reason] = counts.get(reason, 0) + 1
 
 
 class _ScorePace:

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from edge_lstm.contracts.alarm import AlarmOverrides
 from edge_lstm.contracts.alert import Alert, AlertModel
 from edge_lstm.contracts.commission import Commission, CommissionConfig
-from edge_lstm.contracts.frame import Frame, QualityEvent
+from edge_lstm.contracts.frame import Frame, QualityEvent, QualityReason
 from edge_lstm.contracts.manifest import Manifest
-from edge_lstm.contracts.reading import Reading, Reject, RejectReason
+from edge_lstm.contracts.reading import Reading, Reject
 from edge_lstm.contracts.score import Score, StreamStatus
 from edge_lstm.contracts.state import (
     SNAPSHOT_VERSION,
+    AdmissionMemory,
     AlarmMemory,
     AlignMemory,
     CommissionMemory,
@@ -24,6 +25,8 @@ from edge_lstm.contracts.state import (
     ResetReason,
     StreamSnapshot,
 )
+from edge_lstm.contracts.streams import StreamsConfig
+from edge_lstm.core.admission import Admission
 from edge_lstm.core.alerts import AlertWriter, severity_of
 from edge_lstm.core.align import Aligner
 from edge_lstm.core.backend import Backend
@@ -68,6 +71,7 @@ class Detector:
         node: The device, said in alerts.
         alarm: What the site says over the bundle's calibrated numbers.
         commission: How assets that the bundle does not name are learned.
+        streams: What is held to be a fault of a stream of readings.
         max_assets: Readings of more assets than this are rejected.
         replayed: Whether readings come from a recording; said in alerts.
 
@@ -85,17 +89,22 @@ class Detector:
         weights: Mapping[str, NDArray[np.float64]] | None = None,
         alarm: AlarmOverrides | None = None,
         commission: CommissionConfig | None = None,
+        streams: StreamsConfig | None = None,
         max_assets: int = 1000,
         replayed: bool = False,
     ) -> None:
-        alarm = alarm or AlarmOverrides()
+        alarm, streams = alarm or AlarmOverrides(), streams or StreamsConfig()
         self.channels = manifest.channels
-        self._sha256, self._max_assets = sha256, max_assets
+        self._sha256 = sha256
         self._warm_up, self._clip = manifest.grid.warm_up, manifest.scoring.clip
         self._update_every_ns = round(alarm.update_every_s * NS)
         self._scaling, self._scalings = normalizers(manifest.scaling, manifest.assets, clip=self._clip)
-        self._aligner = Aligner(manifest.channels, manifest.grid, centre=manifest.scaling.centre)
-        self._gate = QualityGate(manifest.channels, hold_frames=manifest.grid.hold_frames)
+        self._admission = Admission(max_assets=max_assets, per_minute=streams.new_assets_per_minute)
+        self._newcomers = AdmissionMemory()
+        centre = manifest.scaling.centre
+        self._aligner = Aligner(manifest.channels, manifest.grid, centre=centre, config=streams)
+        hold = manifest.grid.hold_frames
+        self._gate = QualityGate(manifest.channels, hold_frames=hold, flatline=streams.flatline)
         self._stepper = Stepper(manifest, backend, weights or {})
         self._scorer = Scorer(manifest.scoring, scored_channels(manifest.channels))
         self._columns = np.arange(len(manifest.channels))
@@ -125,13 +134,25 @@ class Detector:
             stranger = self._aligner.stranger(reading)
             if stranger is not None:  # made-up names must not use up the places of real machines
                 return [stranger]
-            if len(self._streams) >= self._max_assets:
-                detail = f"max_assets is {self._max_assets}"
-                return [Reject(RejectReason.TOO_MANY_ASSETS, reading.asset, detail, reading.time_ns)]
+            refused = self._admission.refuse(self._newcomers, reading, known=len(self._streams))
+            if refused:
+                return [*refused]
             stream = self._add(reading.asset)
         events: list[Event] = []
         for item in self._aligner.push(stream.align, reading):
             events.extend(self._follow(stream, item))
+        return events
+
+    def tick(self, now_ns: int) -> list[Event]:
+        """What is due when nothing comes: readings that waited long enough, and sensors fallen silent.
+
+        Args:
+            now_ns: The time, of the clock that gives times of arrival.
+        """
+        events: list[Event] = []
+        for asset, stream in self._streams.items():
+            for item in self._aligner.tick(stream.align, asset, now_ns):
+                events.extend(self._follow(stream, item))
         return events
 
     def flush(self) -> list[Event]:
@@ -172,7 +193,7 @@ class Detector:
             )
             for asset, s in self._streams.items()
         ]
-        return DetectorSnapshot(SNAPSHOT_VERSION, self._sha256, streams)
+        return DetectorSnapshot(SNAPSHOT_VERSION, self._sha256, streams, self._newcomers)
 
     def restore(self, snapshot: DetectorSnapshot) -> None:
         """Take back what `snapshot` gave; only on a detector that has seen nothing.
@@ -192,6 +213,7 @@ class Detector:
                 expected=self._sha256[:16],
                 got=snapshot.bundle_sha256[:16],
             )
+        self._newcomers = snapshot.admission
         for saved in snapshot.streams:
             stream = self._add(saved.asset)
             self._table.load(saved.asset, saved.arrays)
@@ -207,7 +229,7 @@ class Detector:
 
     def _follow(self, stream: _Stream, item: Frame | QualityEvent | Reject) -> Iterator[Event]:
         if not isinstance(item, Frame):
-            if isinstance(item, QualityEvent):
+            if isinstance(item, QualityEvent) and item.reason is QualityReason.GAP:
                 stream.reset_reason = "gap"
             yield item
             return
