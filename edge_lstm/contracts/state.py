@@ -59,7 +59,8 @@ class AlignMemory(msgspec.Struct, omit_defaults=True):
     Attributes:
         values: Values last seen, in channel order and units; the centre where there was none.
         missing: Frames in a row without a value, a number a channel; empty is none anywhere.
-        plain: Nothing of what follows needs a look while readings come whole and in order.
+        calm: Nothing is held, suspected or told that needs a look at every reading.
+        plain: Nor is anything missing, impossible or pending: whole readings in order are frames.
         last_time_ns: Time of the newest frame, or null before the first.
         tick: Tick of the next frame.
         impossible: Channel index to value, of the newest frame's values outside their range.
@@ -69,7 +70,7 @@ class AlignMemory(msgspec.Struct, omit_defaults=True):
         epoch: How often the source's clock was set.
         newest_ns: Time of the newest reading that was held or gathered, or null before the first.
         arrived_ns: Time of arrival of the newest reading that was no repeat, or 0.
-        interval_ns: Running estimate of the 95th percentile of the time between readings.
+        interval_ns: Running estimate of the 95th percentile of the time between readings, a period at least.
         silent: Whether the asset was called silent.
         recent: Fingerprints of the newest readings, oldest first.
         counts: Lowest channel of a reading to the newest sequence number of such readings, and
@@ -83,6 +84,7 @@ class AlignMemory(msgspec.Struct, omit_defaults=True):
 
     values: tuple[float, ...]
     missing: list[int] = []
+    calm: bool = False
     plain: bool = False
     last_time_ns: int | None = None
     tick: int = 0

@@ -15,14 +15,15 @@ import math
 from bisect import insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter, itemgetter
+from typing import cast
 
 from edge_lstm.contracts.frame import Frame, QualityEvent, QualityReason
 from edge_lstm.contracts.manifest import Channel, Grid
 from edge_lstm.contracts.reading import Reading, Reject, RejectReason
 from edge_lstm.contracts.state import AlignMemory, Held
 from edge_lstm.contracts.streams import StreamsConfig
-from edge_lstm.core.intake import SHORT_GAP_STEPS, Given, Intake, remember
-from edge_lstm.core.sequence import Count, mark
+from edge_lstm.core.intake import SHORT_GAP_STEPS, Given, Intake, fingerprint, remember
+from edge_lstm.core.sequence import follow
 from edge_lstm.core.silence import Silence, learn
 from edge_lstm.times import NS, format_time
 
@@ -69,7 +70,7 @@ class Aligner:
         self._period_ns = round(grid.period_s * NS)
         self._gap_ns = round(grid.gap_after_s * NS)
         self._intake = Intake(grid, len(channels), config)
-        self._silence = Silence(config, period_ns=self._period_ns)
+        self._silence = Silence(config)
 
     def fresh(self) -> AlignMemory:
         """Memory of an asset that was never seen."""
@@ -81,10 +82,16 @@ class Aligner:
         A frame with ``tick`` 0 starts a new state: the first one of an asset, or the
         first one after a gap.
         """
-        if memory.plain and not reading.reorder_ns:
+        if reading.reorder_ns:
+            return self._push(memory, reading)
+        if memory.plain:
             frame = self._plain(memory, reading)
             if frame is not None:
                 return (frame,)
+        if memory.calm and reading.seq is None:
+            made = self._part(memory, reading)
+            if made is not None:
+                return made
         return self._push(memory, reading)
 
     def tick(self, memory: AlignMemory, asset: str, now_ns: int) -> list[Item]:
@@ -140,7 +147,7 @@ class Aligner:
                 return None
         if not self._count(memory, reading, row):
             return None
-        memory.interval_ns = learn(usual_ns, step_ns)
+        memory.interval_ns = learn(usual_ns, step_ns, self._period_ns)
         memory.arrived_ns = reading.arrived_ns
         memory.last_time_ns = time_ns
         memory.values = row
@@ -159,9 +166,41 @@ class Aligner:
         count = memory.counts.get(0)
         if count is None or seq != count[0] + 1:
             return False
-        memory.counts[0] = mark(count, seq, Count.NEXT)
+        memory.counts[0] = follow(count)
         remember(memory, hash((seq if time_ns == reading.arrived_ns else time_ns, row)))
         return True
+
+    def _part(self, memory: AlignMemory, reading: Reading) -> list[Item] | None:
+        """What a sound reading of some channels completes, if it is not older than the newest one.
+
+        One that has no place of its own is left to the long way: ``None``, and nothing was changed.
+        """
+        time_ns, last_ns, pending = reading.time_ns, memory.last_time_ns or 0, memory.pending
+        newest_ns = last_ns if memory.newest_ns is None else max(memory.newest_ns, last_ns)
+        step_ns = time_ns - newest_ns
+        if not 0 <= step_ns <= self._gap_ns or time_ns == last_ns:
+            return None
+        if step_ns > memory.interval_ns * SHORT_GAP_STEPS:
+            return None
+        given: dict[int, float | None] = {}
+        for name, value in reading.values.items():
+            i = self._index.get(name)
+            if i is None:
+                continue
+            if value is None or value - value != 0 or (i in pending and time_ns <= pending[i][0]):
+                return None
+            given[i] = value
+        if not given:
+            return None
+        if time_ns != reading.arrived_ns:
+            remember(memory, fingerprint(reading, given, whole=len(given) == len(self._index)))
+        if step_ns:
+            memory.interval_ns = learn(memory.interval_ns, step_ns, self._period_ns)
+        memory.newest_ns, memory.arrived_ns = time_ns, reading.arrived_ns
+        out: list[Item] = []
+        self._step(memory, reading.asset, time_ns, given, out)
+        memory.plain = not (memory.pending or memory.missing or memory.impossible)
+        return out
 
     # -------------------------------------------------------------------------------- the long way
 
@@ -182,21 +221,15 @@ class Aligner:
             if leap:
                 self._leap(memory, asset, reading.time_ns, out)
             self._order(memory, reading, given, out)
-        memory.plain = memory.last_time_ns is not None and not (
-            memory.pending
-            or memory.held
-            or memory.run
-            or memory.bursts
-            or memory.silent
-            or memory.missing
-            or memory.impossible
-        )
+        busy = memory.held or memory.run or memory.bursts or memory.silent
+        memory.calm = memory.last_time_ns is not None and not busy
+        memory.plain = memory.calm and not (memory.pending or memory.missing or memory.impossible)
         return out
 
     def _order(self, memory: AlignMemory, reading: Reading, given: Given, out: list[Item]) -> None:
         """Let a reading wait its time, and step those that nothing can come before any more."""
         window_ns = reading.reorder_ns
-        if not window_ns and not memory.held:
+        if not (window_ns or memory.held):
             self._step(memory, reading.asset, reading.time_ns, given, out)
             return
         due_ns = reading.arrived_ns and reading.arrived_ns + window_ns
@@ -232,9 +265,12 @@ class Aligner:
 
     def _closes(self, memory: AlignMemory, given: Given, time_ns: int) -> bool:
         """Whether a reading belongs to the next frame and not to the pending one."""
+        if time_ns - memory.pending_start_ns >= self._period_ns:
+            return True
         pending = memory.pending
-        repeats = any(channel in pending and time_ns > pending[channel][0] for channel in given)
-        return repeats or time_ns - memory.pending_start_ns >= self._period_ns
+        if pending.keys().isdisjoint(given):
+            return False
+        return any(channel in pending and time_ns > pending[channel][0] for channel in given)
 
     def _close(self, memory: AlignMemory, asset: str, out: list[Item]) -> None:
         time_ns, last_ns = memory.pending_time_ns, memory.last_time_ns
@@ -272,13 +308,16 @@ class Aligner:
 
     def _frame(self, memory: AlignMemory, asset: str) -> Frame:
         """The pending frame; a channel without a possible value keeps its last one and is masked."""
-        pending = memory.pending
-        row = [pending[i][1] if i in pending else None for i in range(len(self._centre))]
+        pending, channels = memory.pending, range(len(self._centre))
+        row = [pending[i][1] if i in pending else None for i in channels]
         impossible = {
             i: value
             for i, low, high in self._ranges
             if (value := row[i]) is not None and not low <= value <= high
         }
+        if not impossible and not memory.missing and None not in row:
+            memory.values, memory.impossible = cast("tuple[float, ...]", tuple(row)), {}
+            return Frame(asset, memory.tick, memory.pending_time_ns, memory.values, self._unmasked)
         missing = memory.missing or [0] * len(row)
         missing = [0 if value is not None else n + 1 for value, n in zip(row, missing, strict=True)]
         masked = tuple([value is None or i in impossible for i, value in enumerate(row)])

@@ -31,6 +31,8 @@ SHORT_GAP_STEPS = 3
 """Usual steps without a reading that are counted as a short gap."""
 
 _RECENT = 16
+_COARSE_NS = 1000
+"""Readings of one time are put a nanosecond apart when their numbers say that they are new."""
 _MOST = 1 << 63
 """A sequence number beyond this cannot be written down, and is none."""
 
@@ -133,9 +135,12 @@ class Intake:
         time_ns, last_ns, window_ns = look.reading.time_ns, memory.last_time_ns, look.reading.reorder_ns
         if look.newest_ns is None:
             return None
-        if time_ns == last_ns and look.whole:  # a clock that is coarser than the readings come
-            fresh = look.said in (Count.NEXT, Count.SKIPPED)
-            return None if fresh else RejectReason.SEQ_CONFLICT
+        fresh = look.said in (Count.NEXT, Count.SKIPPED)
+        if look.whole and fresh and last_ns is not None and 0 <= last_ns - time_ns < _COARSE_NS:
+            return None  # a clock that is coarser than the readings come
+        if look.whole and time_ns == last_ns:
+            same = all(memory.values[i] == value for i, value in look.given.items())
+            return RejectReason.DUPLICATE if same else RejectReason.SEQ_CONFLICT
         if last_ns is not None and time_ns <= last_ns:
             return RejectReason.LATE
         if window_ns and time_ns < look.newest_ns - window_ns:
@@ -166,7 +171,8 @@ class Intake:
         notes: list[QualityEvent] = []
         detail = _DETAILS.get(reason) or _late(memory)
         if reason in (RejectReason.LATE, RejectReason.FUTURE):
-            remember(memory, look.print)
+            if memory.run is not None:  # a repeat of it must not count for the run
+                remember(memory, look.print)
             memory.arrived_ns = max(memory.arrived_ns, reading.arrived_ns)
             if look.said is Count.OLDER and number is not None:
                 memory.counts[min(look.given)] = mark(look.count, number, look.said)
@@ -190,7 +196,7 @@ class Intake:
             memory.newest_ns = time_ns
             return
         if 0 < time_ns - newest_ns <= self._gap_ns:
-            memory.interval_ns = learn(memory.interval_ns, time_ns - newest_ns)
+            memory.interval_ns = learn(memory.interval_ns, time_ns - newest_ns, self._period_ns)
         memory.newest_ns = max(newest_ns, time_ns)
 
     def _notes(self, memory: AlignMemory, look: _Look) -> Iterator[QualityEvent]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-__all__ = ["Count", "judge", "mark"]
+__all__ = ["Count", "follow", "judge", "mark"]
 
 _WIDTH = 64
 _ALL = (1 << _WIDTH) - 1
@@ -62,3 +62,8 @@ def mark(count: tuple[int, int] | None, seq: int, said: Count) -> tuple[int, int
         return newest, seen | 1 << newest - seq
     ahead = seq - newest
     return seq, (seen << ahead | 1) & _ALL if ahead < _WIDTH else 1
+
+
+def follow(count: tuple[int, int]) -> tuple[int, int]:
+    """What `mark` gives for the number in direct succession."""
+    return count[0] + 1, (count[1] << 1 | 1) & _ALL

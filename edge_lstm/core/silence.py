@@ -19,9 +19,11 @@ _TIMES = 10
 """Usual steps without a reading that are silence."""
 
 
-def learn(usual_ns: int, step_ns: int) -> int:
-    """The estimate after one more step, nanoseconds."""
-    return usual_ns + (usual_ns * _UP >> _SHIFT) if step_ns > usual_ns else usual_ns - (usual_ns >> _SHIFT)
+def learn(usual_ns: int, step_ns: int, least_ns: int) -> int:
+    """The estimate after one more step, never below the least, nanoseconds."""
+    if step_ns > usual_ns:
+        return usual_ns + (usual_ns * _UP >> _SHIFT)
+    return max(least_ns, usual_ns - (usual_ns >> _SHIFT))
 
 
 class Silence:
@@ -29,23 +31,21 @@ class Silence:
 
     Args:
         config: ``silent_after_s`` is read.
-        period_ns: The bundle's period: the least that is held to be usual.
     """
 
-    def __init__(self, config: StreamsConfig, *, period_ns: int) -> None:
+    def __init__(self, config: StreamsConfig) -> None:
         said = config.silent_after_s
-        self._period_ns = period_ns
         self._after_ns = None if said == "auto" else round(said * NS)
 
     def begins(self, memory: AlignMemory, asset: str, now_ns: int) -> QualityEvent | None:
         """The start of a silence, if it begins by now (a time of arrival)."""
         after_ns = self._after_ns
         if after_ns is None:
-            after_ns = _TIMES * max(memory.interval_ns, self._period_ns)
+            after_ns = _TIMES * memory.interval_ns
         quiet_ns = now_ns - memory.arrived_ns
         if memory.silent or not (memory.arrived_ns and after_ns and quiet_ns > after_ns):
             return None
-        memory.silent, memory.plain = True, False
+        memory.silent, memory.calm, memory.plain = True, False, False
         detail = f"no reading for {quiet_ns / NS:g} s, {after_ns / NS:g} s are allowed"
         return QualityEvent(asset, now_ns, QualityReason.SILENT, active=True, detail=detail)
 
