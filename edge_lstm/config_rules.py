@@ -16,6 +16,7 @@ _OWN = (
     "availability",
     "health",
     "model",
+    "quality",
     "+/score",
     "+/alert",
     "+/quality",
@@ -150,6 +151,10 @@ def _fields(here: tuple[str | int, ...], source: InputConfig) -> Iterator[Proble
     if source.time_format != "auto" and source.time_field is None:
         yield Problem(
             (*here, "time_format"), "says the form of a time that is not read", expected="time_field"
+        )
+    if source.reorder_s and source.time_field is None:
+        yield Problem(
+            (*here, "reorder_s"), "readings without a time of their own have no order", expected="time_field"
         )
     for key in ("time_field", "values_field", "value_field"):
         path = getattr(source, key)

@@ -111,6 +111,7 @@ def make_engine(config: DeviceConfig, bundle: Bundle, backend: Backend, *, clock
         node=config.node,
         alarm=config.alarm,
         commission=config.commission,
+        streams=config.streams,
         max_assets=config.max_assets,
     )
     return Engine(config, detector, manifest=bundle.manifest, clock=clock)
@@ -173,9 +174,8 @@ def _assemble(
     subscriptions = (*topics, Subscription(f"{config.root}/alerts/replay", 1))
     filters = tuple(subscription.filter for subscription in subscriptions)
     obsolete = tuple(known for known in begin.filters if known not in filters)
-    transport = MqttTransport(
-        settings, subscriptions=subscriptions, obsolete=obsolete, clock=ArrivalClock(clock)
-    )
+    arrivals = ArrivalClock(clock)
+    transport = MqttTransport(settings, subscriptions=subscriptions, obsolete=obsolete, clock=arrivals)
     wake.wakes(transport.wake)
     manifest = bundle.manifest
     return Parts(
@@ -187,6 +187,7 @@ def _assemble(
         notices=notices,
         notifier=notifier,
         clock=clock,
+        arrivals=arrivals,
         stop=stop,
         model=HealthModel(manifest.id, manifest.version, bundle.sha256),
         backend=runner,

@@ -15,7 +15,7 @@ from enum import Enum
 import msgspec
 
 from edge_lstm.accelerator import Runner
-from edge_lstm.clock import Clock
+from edge_lstm.clock import ArrivalClock, Clock
 from edge_lstm.commit import Commits
 from edge_lstm.contracts.config import DeviceConfig
 from edge_lstm.errors import SnapshotError
@@ -39,7 +39,7 @@ from edge_lstm.io.transport import (
 from edge_lstm.logs import Throttle, event
 from edge_lstm.replays import Replays
 from edge_lstm.report import Report, Standing
-from edge_lstm.state_machine import Decided, StateMachine
+from edge_lstm.state_machine import StateMachine
 
 __all__ = ["Loop", "Outcome", "Parts", "Stop"]
 
@@ -124,6 +124,7 @@ class Parts:
         notices: Publications that bring the broker in line with the states.
         notifier: The service manager.
         clock: Time.
+        arrivals: Gives messages their time of arrival.
         stop: The wish to end.
         model: Which model runs.
         backend: What runs it.
@@ -143,6 +144,7 @@ class Parts:
     notices: Notices
     notifier: Notifier
     clock: Clock
+    arrivals: ArrivalClock
     stop: Stop
     model: HealthModel
     backend: Runner
@@ -327,8 +329,7 @@ class Loop:
         standing.connected = True
         standing.connections += 1
         if not found.session_present:
-            record = Control("session", self._clock.time_ns())
-            self._commit_control(record)
+            self._commit_control(Control("session", self._parts.arrivals.now_ns()))
             if standing.connections > 1:
                 log.warning(event("mqtt.session_lost", detail="readings sent meanwhile are lost"))
                 self._notices.add(engine.retained())
@@ -340,7 +341,9 @@ class Loop:
         self._tell_status()
 
     def _commit_control(self, record: Control) -> None:
-        decided: Decided = self._machine.control(record)
+        decided = self._machine.control(record)
+        if decided is None:
+            return
         for publication in decided.now:
             self._transport.publish(publication)
         self._commits.control(record, decided.rows)
@@ -412,9 +415,7 @@ class Loop:
 
     def _tick(self) -> None:
         """Time alone can change something: an asset has fallen silent, a refused alert may go again."""
-        now_ns = self._clock.time_ns()
-        if self._machine.engine.waits(now_ns):
-            self._commit_control(Control("tick", now_ns))
+        self._commit_control(Control("tick", self._parts.arrivals.now_ns()))
         self._pump()
         problem = self._store.problem
         known = self._standing.problems.get("storage")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from edge_lstm.contracts.alert import Alert
-from edge_lstm.contracts.state import StreamSnapshot
+from edge_lstm.contracts.state import AdmissionMemory, StreamSnapshot
 from edge_lstm.engine import Engine
 from edge_lstm.io.snapshot import Counters
 from edge_lstm.io.record import Control
@@ -45,6 +45,7 @@ class Meta(msgspec.Struct, kw_only=True):
         forgetful: See `edge_lstm.engine.Engine`.
         alerts: The last alert of every open episode: closed in order if the states cannot be used.
         told: Assets of which the broker keeps a commissioning.
+        newcomers: Memory of how many new assets came of late.
     """
 
     version: int
@@ -56,6 +57,7 @@ class Meta(msgspec.Struct, kw_only=True):
     forgetful: bool = False
     alerts: list[Alert] = []
     told: list[str] = []
+    newcomers: AdmissionMemory = AdmissionMemory()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +95,17 @@ class StateMachine:
         self.engine.redelivered(len(messages) - len(fresh))
         return self._number(self.engine.take(fresh))
 
-    def control(self, record: Control) -> Decided:
-        """Take what is not a message: the passing of time, the loss of the broker's session."""
+    def control(self, record: Control) -> Decided | None:
+        """Take what is not a message: the passing of time, the loss of the broker's session.
+
+        Returns:
+            What follows, or ``None`` when nothing has changed, so that it need not be written down.
+        """
         if record.kind == "session":
             self._redelivery.forget()
             return Decided([], [])
-        return self._number(self.engine.tick(record.time_ns))
+        publications = self.engine.tick(record.time_ns)
+        return None if publications is None else self._number(publications)
 
     def replay(self, records: Iterable[Record]) -> list[OutboxRow]:
         """Take records again after a crash; what may be lost is lost."""
@@ -108,8 +115,10 @@ class StateMachine:
             if isinstance(record, Message):
                 messages.append(record)
                 continue
-            rows += self.take(messages).rows + self.control(record).rows
+            rows += self.take(messages).rows
             messages = []
+            decided = self.control(record)
+            rows += decided.rows if decided is not None else []
         return rows + self.take(messages).rows
 
     def number(self, publications: Iterable[Publication]) -> list[OutboxRow]:
@@ -172,6 +181,7 @@ class StateMachine:
             forgetful=engine.forgetful,
             alerts=detector.open_alerts(),
             told=[told.asset for told in detector.commissions()],
+            newcomers=detector.newcomers,
         )
         changed = detector.take_dirty() if outbox is None else detector.assets
         streams = [(asset, _ENCODER.encode(detector.dump(asset))) for asset in changed]
@@ -213,6 +223,7 @@ class StateMachine:
             else:
                 detector.away += 1
         detector.take_dirty()
+        detector.newcomers = meta.newcomers
         self.resume_counts(meta)
         self.engine.forgetful = meta.forgetful
 

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from edge_lstm.contracts.alarm import AlarmOverrides
 from edge_lstm.contracts.commission import CommissionConfig
+from edge_lstm.contracts.streams import StreamsConfig
 from edge_lstm.times import TimeFormat
 
 __all__ = [
@@ -37,6 +38,7 @@ Expiry = Annotated[int, Meta(ge=1, le=4_294_967_295)]
 PayloadBytes = Annotated[int, Meta(ge=64, le=16 * 2**20)]
 Interval = Annotated[float, Meta(ge=0, le=86_400)]
 Ahead = Annotated[float, Meta(ge=0, le=315_360_000)]
+Reorder = Annotated[float, Meta(ge=0, le=3600)]
 Assets = Annotated[int, Meta(ge=1, le=1_000_000)]
 Window = Annotated[int, Meta(ge=1, le=65_535)]
 Hold = Annotated[float, Meta(ge=0, le=60)]
@@ -100,6 +102,7 @@ class InputConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         time_field: Name or dotted path of the time in the object; null is the time of arrival.
         time_format: Form of the time; auto takes RFC 3339 text, and numbers by their magnitude.
         max_ahead_s: A reading whose time is further in the future is rejected, seconds; 0 is no limit.
+        reorder_s: How long a reading waits for older ones that come after it, seconds; 0 is not at all.
         values_field: Dotted path of the object with the values; null is the whole object; only with json.
         value_field: Dotted path of the value when the payload is an object; only with format value.
         channels: Name in the payload or topic to the model's channel; names not in it stay as they are.
@@ -113,6 +116,7 @@ class InputConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     time_field: str | None = None
     time_format: TimeFormat = "auto"
     max_ahead_s: Ahead = 86_400.0
+    reorder_s: Reorder = 0.0
     values_field: str | None = None
     value_field: str | None = None
     channels: dict[str, str] = {}
@@ -177,6 +181,7 @@ class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         publish: What is published, and how often.
         durability: When a reading counts as kept.
         snapshot: How often the states are written down.
+        streams: What is held to be a fault of a stream of readings.
         max_assets: Readings of more assets than this are rejected.
         resident_assets: Assets whose states stay in memory; those not heard of for longest wait on the disk.
         log_level: Least level that is logged.
@@ -193,6 +198,7 @@ class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     publish: PublishConfig = PublishConfig()
     durability: DurabilityConfig = DurabilityConfig()
     snapshot: SnapshotConfig = SnapshotConfig()
+    streams: StreamsConfig = StreamsConfig()
     max_assets: Assets = 1000
     resident_assets: Assets = 10_000
     log_level: LogLevel = "info"

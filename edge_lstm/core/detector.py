@@ -12,16 +12,19 @@ from edge_lstm.contracts.alert import Alert, AlertModel
 from edge_lstm.contracts.commission import Commission, CommissionConfig
 from edge_lstm.contracts.frame import Frame, QualityEvent, QualityReason
 from edge_lstm.contracts.manifest import Manifest
-from edge_lstm.contracts.reading import Reading, Reject, RejectReason
+from edge_lstm.contracts.reading import Reading, Reject
 from edge_lstm.contracts.score import StreamStatus
 from edge_lstm.contracts.state import (
     SNAPSHOT_VERSION,
+    AdmissionMemory,
     AlignMemory,
     CommissionMemory,
     DetectorSnapshot,
     ResetReason,
     StreamSnapshot,
 )
+from edge_lstm.contracts.streams import StreamsConfig
+from edge_lstm.core.admission import Admission
 from edge_lstm.core.alerts import AlertWriter
 from edge_lstm.core.align import Aligner
 from edge_lstm.core.backend import Backend
@@ -48,6 +51,7 @@ class Detector:
         node: The device, said in alerts.
         alarm: What the site says over the bundle's calibrated numbers.
         commission: How assets that the bundle does not name are learned.
+        streams: What is held to be a fault of a stream of readings.
         max_assets: Readings of more assets than this are rejected.
         replayed: Whether readings come from a recording; said in alerts.
 
@@ -55,6 +59,7 @@ class Detector:
         fetch: Brings the memory of an asset that was evicted, or ``None`` when it was not;
             asked when an asset that is not in memory has a reading while some are away.
         away: Assets that were evicted; they count against ``max_assets``.
+        newcomers: Memory of how many new assets came of late.
         first_seen: Assets that the newest batch brought, each with the number of its first reading.
 
     Raises:
@@ -71,18 +76,23 @@ class Detector:
         weights: Mapping[str, NDArray[np.float64]] | None = None,
         alarm: AlarmOverrides | None = None,
         commission: CommissionConfig | None = None,
+        streams: StreamsConfig | None = None,
         max_assets: int = 1000,
         replayed: bool = False,
     ) -> None:
-        alarm = alarm or AlarmOverrides()
+        alarm, streams = alarm or AlarmOverrides(), streams or StreamsConfig()
         self.channels = manifest.channels
         self.fetch: Callable[[str], StreamSnapshot | None] | None = None
         self.away = 0
         self.first_seen: list[tuple[int, str]] = []
-        self._sha256, self._max_assets = sha256, max_assets
+        self._sha256 = sha256
         self._named = manifest.assets
-        self._aligner = Aligner(manifest.channels, manifest.grid, centre=manifest.scaling.centre)
-        self._gate = QualityGate(manifest.channels, hold_frames=manifest.grid.hold_frames)
+        self._admission = Admission(max_assets=max_assets, per_minute=streams.new_assets_per_minute)
+        self.newcomers = AdmissionMemory()
+        centre = manifest.scaling.centre
+        self._aligner = Aligner(manifest.channels, manifest.grid, centre=centre, config=streams)
+        hold = manifest.grid.hold_frames
+        self._gate = QualityGate(manifest.channels, hold_frames=hold, flatline=streams.flatline)
 
         def model() -> AlertModel:
             return AlertModel(manifest.id, manifest.version, sha256, backend.name)
@@ -132,8 +142,9 @@ class Detector:
             try:
                 if stream is None:
                     found = self._stranger(number, reading)
-                    if isinstance(found, Reject):
-                        rounds.say(number, 0, found)
+                    if isinstance(found, list):
+                        for said in found:
+                            rounds.say(number, 0, said)
                         continue
                     stream = found
                 stream.used = batch
@@ -151,7 +162,19 @@ class Detector:
 
     def flush(self, *, wanted: Wanted | None = None) -> list[Event]:
         """Close the frames that still wait for channels: the end of a recording."""
-        return self._sweep(self._aligner.flush, wanted)
+        return self._sweep(self._aligner.flush, wanted) or []
+
+    def tick(self, now_ns: int, *, wanted: Wanted | None = None) -> list[Event] | None:
+        """What is due when nothing comes: readings that waited long enough, and sensors fallen silent.
+
+        Args:
+            now_ns: The time, of the clock that gives times of arrival.
+            wanted: Says which scores to make; ``None`` is all.
+
+        Returns:
+            The events, or ``None`` when nothing was due, and nothing has changed.
+        """
+        return self._sweep(lambda memory, asset: self._aligner.tick(memory, asset, now_ns), wanted)
 
     def reset(self, asset: str, *, reason: ResetReason = "command") -> None:
         """Forget an asset's hidden and cell state; it warms up again. Unknown assets are ignored."""
@@ -173,7 +196,8 @@ class Detector:
 
     def snapshot(self) -> DetectorSnapshot:
         """Everything remembered, to be written down at once (it shares memory with the detector)."""
-        return DetectorSnapshot(SNAPSHOT_VERSION, self._sha256, [self.dump(asset) for asset in self._streams])
+        streams = [self.dump(asset) for asset in self._streams]
+        return DetectorSnapshot(SNAPSHOT_VERSION, self._sha256, streams, self.newcomers)
 
     def dump(self, asset: str) -> StreamSnapshot:
         """What is remembered of one asset in memory, to be written down at once."""
@@ -201,6 +225,7 @@ class Detector:
                 expected=self._sha256[:16],
                 got=snapshot.bundle_sha256[:16],
             )
+        self.newcomers = snapshot.admission
         for saved in snapshot.streams:
             self._load(saved)
 
@@ -247,17 +272,17 @@ class Detector:
         self,
         make: Callable[[AlignMemory, str], Iterable[Frame | QualityEvent | Reject]],
         wanted: Wanted | None,
-    ) -> list[Event]:
+    ) -> list[Event] | None:
         """Go on with what the aligner makes of every asset without a reading; by asset, in order."""
-        rounds = Rounds(self._scorer, wanted, None)
+        rounds, changed = Rounds(self._scorer, wanted, None), False
         self._batches += 1
         for number, (asset, stream) in enumerate(self._streams.items()):
             for item, made in enumerate(make(stream.align, asset)):
-                stream.used = self._batches
+                stream.used, changed = self._batches, True
                 self._follow(rounds, number, item, stream, made)
-        return [event for _, event in rounds.events()]
+        return [event for _, event in rounds.events()] if changed else None
 
-    def _stranger(self, number: int, reading: Reading) -> Stream | Reject:
+    def _stranger(self, number: int, reading: Reading) -> Stream | list[Reject | QualityEvent]:
         """An asset that is not in memory: brought back, or new, or turned away."""
         saved = self.fetch(reading.asset) if self.fetch is not None and self.away else None
         if saved is not None:
@@ -265,10 +290,11 @@ class Detector:
             return self._streams[reading.asset]
         unusable = self._aligner.stranger(reading)
         if unusable is not None:  # made-up names must not use up the places of real machines
-            return unusable
-        if len(self._streams) + self.away >= self._max_assets:
-            detail = f"max_assets is {self._max_assets}"
-            return Reject(RejectReason.TOO_MANY_ASSETS, reading.asset, detail, reading.time_ns)
+            return [unusable]
+        known = len(self._streams) + self.away
+        refused = self._admission.refuse(self.newcomers, reading, known=known)
+        if refused:
+            return refused
         self.first_seen.append((number, reading.asset))
         return self._add(reading.asset)
 

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from edge_lstm.accelerator import Runner
+from edge_lstm.clock import ArrivalClock
 from edge_lstm.contracts.alert import Alert
 from edge_lstm.contracts.commission import CommissionConfig
 from edge_lstm.contracts.config import DeviceConfig
@@ -225,6 +226,7 @@ class House:
             notices=notices,
             notifier=Notifier(),
             clock=self.clock,
+            arrivals=ArrivalClock(self.clock),
             stop=stop,
             model=HealthModel("fake", "1", self.sha256),
             backend=Runner(self.backend, None, "as chosen"),
