@@ -297,8 +297,10 @@ class Engine:
         return [Publication(topic, _ENCODER.encode(alert), qos=1, alert_seq=alert.seq), alarm]
 
     def _alarm(self, alert: Alert) -> Publication:
+        """An alarm is a condition and no event, so it has no number."""
         topic = f"{self._root}/{alert.asset}/alarm/{alert.kind}"
-        return Publication(topic, _ENCODER.encode(alert), qos=1, retain=True)
+        condition = msgspec.structs.replace(alert, seq=0)
+        return Publication(topic, _ENCODER.encode(condition), qos=1, retain=True)
 
     def _cleared(self, asset: str, kind: str, *, essential: bool = True) -> Publication:
         topic = f"{self._root}/{asset}/alarm/{kind}"

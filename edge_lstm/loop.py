@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Literal
 
 import msgspec
 
@@ -151,7 +152,7 @@ class Parts:
     farewell: Publication
     filters: tuple[str, ...]
     obsolete: tuple[str, ...] = ()
-    reset_reason: str | None = None
+    reset_reason: Literal["damaged", "other_bundle"] | None = None
     problem: str = ""
     recovered: bool = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from edge_lstm import __version__
 from edge_lstm.accelerator import Runner
@@ -68,7 +69,7 @@ class Report:
         clock: Clock,
         model: HealthModel,
         backend: Runner,
-        reset_reason: str | None,
+        reset_reason: Literal["damaged", "other_bundle"] | None,
     ) -> None:
         self._config, self._engine, self._transport = config, engine, transport
         self._outbox, self._notices, self._store = outbox, notices, store

@@ -24,7 +24,7 @@ from edge_lstm.io.rows import OutboxRow, Recovered
 from edge_lstm.io.store import Store
 from edge_lstm.io.transport import Publication
 from edge_lstm.logs import event
-from edge_lstm.state_machine import META_VERSION, Meta, StateMachine
+from edge_lstm.state_machine import VERSIONS, Meta, StateMachine
 
 __all__ = ["Restored", "fetcher", "restore"]
 
@@ -87,14 +87,11 @@ def restore(
         resident: Most assets to have in memory.
         alive: Called from time to time, for the service manager's patience.
     """
-    machine, reason, rows, filters = _begin(
-        found, make_machine, sha256=sha256, clock=clock, resident=resident
-    )
-    told = {one.asset for one in machine.engine.detector.commissions()}
+    machine, meta, reason = _begin(found, make_machine, sha256=sha256, resident=resident)
+    rows = machine.number(machine.engine.abandoned(meta.alerts, now_ns=clock.time_ns())) if reason else []
     again, records = _again(machine, found.blocks, alive)
     engine = machine.engine
-    unwanted = sorted(told - {one.asset for one in engine.detector.commissions()})
-    first = engine.restored() + engine.unlearned(unwanted)
+    first = engine.restored() + engine.unlearned([] if reason else meta.told)
     if records or found.meta:
         assets = len(engine.detector.assets)
         log.info(event("states.restored", assets=assets, records=records, unsent=len(found.outbox)))
@@ -102,73 +99,57 @@ def restore(
         machine=machine,
         rows=rows + again,
         first=first,
-        filters=filters,
+        filters=tuple(meta.filters),
         reset_reason=reason,
         records=records,
     )
 
 
 def _begin(
-    found: Recovered,
-    make_machine: Callable[[], StateMachine],
-    *,
-    sha256: str,
-    clock: Clock,
-    resident: int,
-) -> tuple[StateMachine, ResetReason | None, list[OutboxRow], tuple[str, ...]]:
-    """The state machine as of the checkpoint."""
+    found: Recovered, make_machine: Callable[[], StateMachine], *, sha256: str, resident: int
+) -> tuple[StateMachine, Meta | _Remains, ResetReason | None]:
+    """The state machine as of the checkpoint, what else the checkpoint said, and why it is cold."""
     machine = make_machine()
-    if found.meta is None and found.problem:
-        return _cold(machine, _Remains(), "damaged", found.problem or "they are gone", found, clock)
     if found.meta is None:
-        log.info(event("states.none"))
-        return machine, None, [], ()
+        if not found.problem:
+            log.info(event("states.none"))
+            return machine, _Remains(), None
+        return _cold(machine, found, _Remains(), "damaged", found.problem)
     try:
         meta = _META.decode(found.meta)
         _check(meta)
         if meta.bundle_sha256 != sha256:
             detail = f"of bundle {meta.bundle_sha256[:16]}, not {sha256[:16]}"
-            return _cold(machine, meta, "other_bundle", detail, found, clock)
+            return _cold(machine, found, meta, "other_bundle", detail)
         machine.resume(meta, (_STREAM.decode(raw) for _, raw in found.streams()), resident=resident)
     except (SnapshotError, ValueError) as error:
-        machine = make_machine()
-        remains = _REMAINS.decode(found.meta) if _readable(found.meta) else _Remains()
-        return _cold(machine, remains, "damaged", error, found, clock)
-    return machine, None, [], tuple(meta.filters)
+        return _cold(make_machine(), found, _remains(found.meta), "damaged", error)
+    return machine, meta, None
 
 
 def _check(meta: Meta) -> None:
-    """Raise `SnapshotError` for a checkpoint of another version."""
-    if meta.version != META_VERSION:
-        raise SnapshotError(
-            "saved states are of another version", expected=f"{META_VERSION}", got=f"{meta.version}"
-        )
+    """Raise `SnapshotError` for states that another version wrote."""
+    if meta.versions != VERSIONS:
+        raise SnapshotError(f"they are of version {meta.versions}, this one reads {VERSIONS}")
 
 
-def _readable(raw: bytes) -> bool:
+def _remains(raw: bytes) -> _Remains:
     try:
-        _REMAINS.decode(raw)
+        return _REMAINS.decode(raw)
     except (ValueError, RecursionError):
-        return False
-    return True
+        return _Remains()
 
 
 def _cold(
-    machine: StateMachine,
-    meta: Meta | _Remains,
-    reason: ResetReason,
-    detail: object,
-    found: Recovered,
-    clock: Clock,
-) -> tuple[StateMachine, ResetReason, list[OutboxRow], tuple[str, ...]]:
-    """States begin anew: what was in alarm is closed, because nobody watches it any more."""
+    machine: StateMachine, found: Recovered, meta: Meta | _Remains, reason: ResetReason, detail: object
+) -> tuple[StateMachine, Meta | _Remains, ResetReason]:
+    """States begin anew; counts and numbers go on where they are known."""
     log.warning(event("states.unusable", reason=reason, detail=detail))
     if isinstance(meta, Meta):
         machine.resume_counts(meta)
     machine.number_after(found.outbox_last, found.alert_last)
     machine.engine.forgetful = True
-    rows = machine.number(machine.engine.abandoned(meta.alerts, now_ns=clock.time_ns()))
-    return machine, reason, rows, tuple(meta.filters)
+    return machine, meta, reason
 
 
 def _again(
@@ -178,7 +159,11 @@ def _again(
     rows: list[OutboxRow] = []
     count = 0
     for block in blocks:
-        records = list(unpack(block))
+        try:
+            records = list(unpack(block))
+        except ValueError as error:  # another version wrote it; its checksum is right
+            log.error(event("journal.unreadable", detail=error))
+            break
         rows += machine.replay(records)
         count += len(records)
         alive()
@@ -186,7 +171,7 @@ def _again(
 
 
 def fetcher(store: Store) -> Callable[[str], StreamSnapshot | None]:
-    """What brings an asset back that is not in memory; it is as of the last checkpoint, and has not changed."""
+    """What brings an asset back that is not in memory: as of the last checkpoint, since when it rested."""
 
     def fetch(asset: str) -> StreamSnapshot | None:
         raw = store.load_stream(asset)

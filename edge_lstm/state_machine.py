@@ -14,18 +14,20 @@ from dataclasses import dataclass
 import msgspec
 
 from edge_lstm.contracts.alert import Alert
-from edge_lstm.contracts.state import AdmissionMemory, StreamSnapshot
+from edge_lstm.contracts.state import SNAPSHOT_VERSION, AdmissionMemory, StreamSnapshot
 from edge_lstm.engine import Engine
-from edge_lstm.io.snapshot import Counters
 from edge_lstm.io.record import Control
 from edge_lstm.io.rows import OutboxRow
+from edge_lstm.io.snapshot import Counters
 from edge_lstm.io.store import Store
 from edge_lstm.io.transport import Message, Publication
 from edge_lstm.redelivery import Redelivery
 
-__all__ = ["META_VERSION", "Decided", "Meta", "StateMachine"]
+__all__ = ["VERSIONS", "Decided", "Meta", "StateMachine"]
 
 META_VERSION = 1
+VERSIONS = (META_VERSION, SNAPSHOT_VERSION)
+"""Of what a checkpoint holds: the engine's part, and a stream's."""
 
 Record = Message | Control
 
@@ -36,7 +38,7 @@ class Meta(msgspec.Struct, kw_only=True):
     """What a checkpoint holds besides the streams.
 
     Attributes:
-        version: Version of this schema.
+        versions: Of this schema, and of the streams'.
         saved_ns: When it was made, nanoseconds since 1970-01-01 UTC.
         bundle_sha256: Digest of the bundle that the states belong to.
         counters: What has been counted and numbered.
@@ -48,7 +50,7 @@ class Meta(msgspec.Struct, kw_only=True):
         newcomers: Memory of how many new assets came of late.
     """
 
-    version: int
+    versions: tuple[int, int]
     saved_ns: int
     bundle_sha256: str
     counters: Counters
@@ -57,7 +59,7 @@ class Meta(msgspec.Struct, kw_only=True):
     forgetful: bool = False
     alerts: list[Alert] = []
     told: list[str] = []
-    newcomers: AdmissionMemory = AdmissionMemory()
+    newcomers: AdmissionMemory = msgspec.field(default_factory=AdmissionMemory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,7 @@ class StateMachine:
         """
         engine, detector = self.engine, self.engine.detector
         meta = Meta(
-            version=META_VERSION,
+            versions=VERSIONS,
             saved_ns=saved_ns,
             bundle_sha256=bundle_sha256,
             counters=engine.counters,

@@ -81,7 +81,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         state: How old the LSTM state is.
         replayed: True when it was made from a recording and not from live readings.
         seq: Number of this alert on this device, from 1 on and without gaps, so that a subscriber sees
-            what it missed; 0 when it was made from a recording.
+            what it missed; 0 in a retained alarm, and when it was made from a recording.
     """
 
     schema: Literal["edge-lstm.alert/1"] = ALERT_SCHEMA

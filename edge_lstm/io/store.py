@@ -229,7 +229,7 @@ class Store:
         except sqlite3.Error as error:
             raise SnapshotError(f"cannot read the state: {error}") from error
 
-    def close(self, timeout_s: float) -> bool:
+    def close(self, timeout_s: float = 5.0) -> bool:
         """Write everything that waits, then let the folder go.
 
         Args:
