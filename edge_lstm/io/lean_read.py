@@ -47,6 +47,7 @@ class Reader:
     def __init__(self, pipe: Pipe, *, longest: int, epoch: int, clock: ArrivalClock) -> None:
         self._pipe, self._longest, self._epoch, self._clock = pipe, longest, epoch, clock
         self.accepted = self.more = False
+        self._careful = False  # after a first topic that was no text: the codec's panic is told on stderr
 
     def take(self, events: list[TransportEvent], most: int, handle: Callable[[mqtt5.Packet], None]) -> None:
         """Turn what was read into events; a packet that is not whole yet stays.
@@ -76,6 +77,9 @@ class Reader:
                 self.more = True
                 break
             at = pipe.at
+            if self._careful and self._take_topicless(events, stamp):
+                stamp += 1
+                continue
             try:
                 packet, size = read(view[at:end])
             except BaseException as error:  # noqa: BLE001 - the codec panics beside Exception; see _mend
@@ -136,11 +140,26 @@ class Reader:
                 raise breach(f"malformed packet: {error}", MALFORMED) from error
             pipe.make_room(size or 0)
             return False
+        if not self._take_topicless(events, stamp):
+            raise breach(f"malformed packet: {error}", MALFORMED) from error
+        self._careful = True
+        return True
+
+    def _take_topicless(self, events: list[TransportEvent], stamp: int) -> bool:
+        """Deliver the next packet if it is a PUBLISH whose one fault is that its topic is no UTF-8.
+
+        By the letter such a packet is malformed (1.5.4). But a session keeps it, and who hangs up on
+        it meets it again at every connection.
+        """
+        pipe = self._pipe
+        size = wire.packet_size(bytes(pipe.view[pipe.at : min(pipe.at + 5, pipe.end)]))
+        if not self.accepted or size is None or pipe.at + size > pipe.end:
+            return False
         packet = bytes(pipe.view[pipe.at : pipe.at + size])
-        found = wire.publish_topicless(packet) if self.accepted else None
+        found = wire.publish_topicless(packet)
         qos, retain, duplicate = _HEAD[packet[0]]
         if found is None or (qos and not found[0]):
-            raise breach(f"malformed packet: {error}", MALFORMED) from error
+            return False
         pipe.at += size
         events.append(Message("", found[1], qos, retain, stamp, found[0], self._epoch, duplicate))
         return True

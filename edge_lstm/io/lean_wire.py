@@ -119,16 +119,12 @@ def packet_size(head: bytes) -> int | None:
 def publish_topicless(packet: bytes) -> tuple[int, bytes] | None:
     """Packet identifier (0 at QoS 0) and payload of a PUBLISH that is whole but for its topic being no UTF-8.
 
-    The codec takes it for the broker's fault, and by the letter it is; but a session keeps such a
-    message, and a client that hangs up on it meets it again for ever.
-
     Args:
         packet: One whole packet, without properties.
 
     Returns:
         ``None`` where something else is wrong with it.
     """
-    at = packet_size(packet[:5]) or 0
     at = 2 + sum(byte & 128 != 0 for byte in packet[1:4])
     qos = packet[0] >> 1 & 3
     head = 3 if qos else 1
