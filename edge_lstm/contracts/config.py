@@ -17,6 +17,7 @@ from edge_lstm.times import TimeFormat
 
 __all__ = [
     "BackendChoice",
+    "ClientChoice",
     "DeviceConfig",
     "InputConfig",
     "LogLevel",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+ClientChoice = Literal["auto", "mqtt5", "paho"]
 BackendChoice = Literal["auto", "litert", "reference", "edgetpu"]
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -57,6 +59,7 @@ class MqttConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The broker.
 
     Attributes:
+        client: What speaks MQTT: auto is mqtt5, the fast one, where it can do it, else paho.
         protocol: Version of MQTT that the broker speaks: ``5``, or ``3.1.1`` for older ones.
         host: Name or address of the broker.
         port: TCP port of the broker; 8883 is usual with TLS.
@@ -67,9 +70,11 @@ class MqttConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         base: First level or levels of every topic that is published.
         session_expiry_s: How long the broker keeps readings for us while we are away, seconds.
         tls: TLS to the broker; null is none.
+        websocket_path: Path of MQTT over websockets; null is MQTT over TCP.
         max_payload_bytes: Longest payload of a reading, bytes; longer ones are rejected unread.
     """
 
+    client: ClientChoice = "auto"
     protocol: Literal["5", "3.1.1"] = "5"
     host: str = "127.0.0.1"
     port: Port = 1883
@@ -80,6 +85,7 @@ class MqttConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     base: str = "edge-lstm"
     session_expiry_s: Expiry = 604_800
     tls: TlsConfig | None = None
+    websocket_path: str | None = None
     max_payload_bytes: PayloadBytes = 65_536
 
 
