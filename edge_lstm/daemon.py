@@ -21,8 +21,8 @@ from edge_lstm.contracts.manifest import Manifest
 from edge_lstm.core.backend import Backend
 from edge_lstm.core.detector import Detector
 from edge_lstm.engine import Engine
+from edge_lstm.io.choice import make_transport
 from edge_lstm.io.health import HealthModel
-from edge_lstm.io.mqtt import MqttTransport
 from edge_lstm.io.outbox import Outbox
 from edge_lstm.io.settings import mqtt_settings
 from edge_lstm.io.snapshot import StateDir
@@ -110,7 +110,7 @@ def _assemble(
     subscriptions = tuple(Subscription(Template.parse(i.topic).filter, i.qos) for i in config.inputs)
     filters = tuple(subscription.filter for subscription in subscriptions)
     obsolete = tuple(known for known in begin.filters if known not in filters)
-    transport = MqttTransport(
+    transport = make_transport(
         settings, subscriptions=subscriptions, obsolete=obsolete, clock=ArrivalClock(clock)
     )
     manifest = bundle.manifest

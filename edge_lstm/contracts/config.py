@@ -16,6 +16,7 @@ from edge_lstm.contracts.commission import CommissionConfig
 from edge_lstm.times import TimeFormat
 
 __all__ = [
+    "CREDENTIAL",
     "BackendChoice",
     "ClientChoice",
     "DeviceConfig",
@@ -26,6 +27,9 @@ __all__ = [
     "SnapshotConfig",
     "TlsConfig",
 ]
+
+CREDENTIAL = "credential:"
+"""Begin of a file's path that stands for a credential of systemd (LoadCredential= in the unit)."""
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 ClientChoice = Literal["auto", "mqtt5", "paho"]
@@ -47,7 +51,7 @@ class TlsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     Attributes:
         ca_file: Certificates that the broker's may be signed by (PEM); null is the system's.
         cert_file: Our certificate (PEM), for brokers that ask for one.
-        key_file: Private key of our certificate (PEM).
+        key_file: Private key of our certificate (PEM); this and the two above may be credential:NAME.
     """
 
     ca_file: str | None = None
@@ -65,7 +69,8 @@ class MqttConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         port: TCP port of the broker; 8883 is usual with TLS.
         client_id: Name of this client at the broker, the same after every restart; null is edge-lstm-NODE.
         username: Login; null is an anonymous connection.
-        password_file: File whose first line is the password; read anew at every connection.
+        password_file: File whose first line is the password, read anew at every connection; or
+            credential:NAME, a credential of the systemd unit.
         keepalive_s: Longest silence towards the broker, seconds.
         base: First level or levels of every topic that is published.
         session_expiry_s: How long the broker keeps readings for us while we are away, seconds.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from edge_lstm.contracts.config import ClientChoice, DeviceConfig, TlsConfig
+from edge_lstm.contracts.config import CREDENTIAL, ClientChoice, DeviceConfig, MqttConfig, TlsConfig
 from edge_lstm.errors import ConfigError
 from edge_lstm.files import read_at_most
 from edge_lstm.io.transport import Publication
@@ -68,6 +68,7 @@ def mqtt_settings(config: DeviceConfig) -> MqttSettings:
         ConfigError: A file that it names cannot be used.
     """
     mqtt, topic = config.mqtt, f"{config.root}/availability"
+    _check_credentials(mqtt)
     settings = MqttSettings(
         host=mqtt.host,
         port=mqtt.port,
@@ -86,6 +87,20 @@ def mqtt_settings(config: DeviceConfig) -> MqttSettings:
     )
     read_password(settings)
     return settings
+
+
+def _check_credentials(mqtt: MqttConfig) -> None:
+    """Names of credentials became paths when the file was read, if systemd has given any."""
+    tls = mqtt.tls or TlsConfig()
+    keys = ("tls.ca_file", "tls.cert_file", "tls.key_file", "password_file")
+    for key, value in zip(keys, (tls.ca_file, tls.cert_file, tls.key_file, mqtt.password_file), strict=True):
+        if value is not None and value.startswith(CREDENTIAL):
+            raise ConfigError(
+                f"there are no systemd credentials here, so no {value!r}",
+                key=f"mqtt.{key}",
+                do=f"put LoadCredential={value.removeprefix(CREDENTIAL)}:/path into the unit; "
+                "outside the service, name the file itself",
+            )
 
 
 def read_password(settings: MqttSettings) -> str | None:

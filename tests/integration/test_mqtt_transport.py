@@ -89,7 +89,7 @@ Start = Callable[..., Owner]
 @pytest.fixture
 def make(server: Server, client: AnyTransport) -> Make:
     """Makes one that subscribes to ``plant/+``; keyword arguments are the transport's, or settings."""
-    return partial(_build, client, server)
+    return partial(_build, client, server)  # type: ignore[type-var]  # one of the two, not both
 
 
 @pytest.fixture
