@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from edge_lstm.contracts.config import DeviceConfig, InputConfig, MqttConfig
+from edge_lstm.contracts.config import CREDENTIAL, DeviceConfig, InputConfig, MqttConfig
 from edge_lstm.rule import Rule
 from edge_lstm.topics import Template, check_name, overlap
 
@@ -74,6 +74,40 @@ def _mqtt(mqtt: MqttConfig) -> Iterator[Problem]:
         yield Problem(
             ("mqtt", "tls", lacks), "certificate and key belong together", expected="both or neither"
         )
+
+    yield from _client(mqtt)
+    yield from _credentials(mqtt)
+
+
+def _client(mqtt: MqttConfig) -> Iterator[Problem]:
+    path = mqtt.websocket_path
+    if path is not None and not (path.startswith("/") and path.isprintable() and " " not in path):
+        yield Problem(
+            ("mqtt", "websocket_path"), "is not a path", expected="one that begins with /", got=f"{path!r}"
+        )
+    if mqtt.client == "mqtt5" and (path is not None or mqtt.protocol != "5"):
+        got = "websockets" if path is not None else f"protocol {mqtt.protocol}"
+        yield Problem(
+            ("mqtt", "client"),
+            "mqtt5 speaks MQTT 5 over TCP and TLS only",
+            expected="auto or paho",
+            got=f"mqtt5 with {got}",
+        )
+
+
+def _credentials(mqtt: MqttConfig) -> Iterator[Problem]:
+    files: dict[tuple[str, ...], str | None] = {("mqtt", "password_file"): mqtt.password_file}
+    if mqtt.tls is not None:
+        files |= {
+            ("mqtt", "tls", key): getattr(mqtt.tls, key) for key in ("ca_file", "cert_file", "key_file")
+        }
+    for place, value in files.items():
+        if value is not None and value.startswith(CREDENTIAL):
+            name = value.removeprefix(CREDENTIAL)
+            if not name.isprintable() or "/" in name or name in ("", ".", ".."):
+                yield Problem(
+                    place, "is not a credential", expected="credential:NAME, NAME without /", got=f"{value!r}"
+                )
 
 
 def _input(number: int, source: InputConfig, config: DeviceConfig) -> Iterator[Problem]:

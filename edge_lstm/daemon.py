@@ -22,8 +22,8 @@ from edge_lstm.core.backend import Backend
 from edge_lstm.core.detector import Detector
 from edge_lstm.engine import Engine
 from edge_lstm.errors import TakenOverError
+from edge_lstm.io.choice import make_transport
 from edge_lstm.io.health import HealthModel
-from edge_lstm.io.mqtt import MqttTransport
 from edge_lstm.io.notices import Notices
 from edge_lstm.io.outbox import Outbox
 from edge_lstm.io.settings import mqtt_settings
@@ -175,7 +175,7 @@ def _assemble(
     filters = tuple(subscription.filter for subscription in subscriptions)
     obsolete = tuple(known for known in begin.filters if known not in filters)
     arrivals = ArrivalClock(clock)
-    transport = MqttTransport(settings, subscriptions=subscriptions, obsolete=obsolete, clock=arrivals)
+    transport = make_transport(settings, subscriptions=subscriptions, obsolete=obsolete, clock=arrivals)
     wake.wakes(transport.wake)
     manifest = bundle.manifest
     return Parts(

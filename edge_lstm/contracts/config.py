@@ -17,7 +17,9 @@ from edge_lstm.contracts.streams import StreamsConfig
 from edge_lstm.times import TimeFormat
 
 __all__ = [
+    "CREDENTIAL",
     "BackendChoice",
+    "ClientChoice",
     "DeviceConfig",
     "DurabilityConfig",
     "InputConfig",
@@ -28,7 +30,11 @@ __all__ = [
     "TlsConfig",
 ]
 
+CREDENTIAL = "credential:"
+"""Begin of a file's path that stands for a credential of systemd (LoadCredential= in the unit)."""
+
 LogLevel = Literal["debug", "info", "warning", "error"]
+ClientChoice = Literal["auto", "mqtt5", "paho"]
 BackendChoice = Literal["auto", "litert", "reference", "edgetpu"]
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -50,7 +56,7 @@ class TlsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     Attributes:
         ca_file: Certificates that the broker's may be signed by (PEM); null is the system's.
         cert_file: Our certificate (PEM), for brokers that ask for one.
-        key_file: Private key of our certificate (PEM).
+        key_file: Private key of our certificate (PEM); this and the two above may be credential:NAME.
     """
 
     ca_file: str | None = None
@@ -62,21 +68,25 @@ class MqttConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The broker.
 
     Attributes:
+        client: What speaks MQTT: auto is mqtt5, the fast one, where it can do it, else paho.
         protocol: Version of MQTT that the broker speaks: ``5``, or ``3.1.1`` for older ones.
         host: Name or address of the broker.
         port: TCP port of the broker; 8883 is usual with TLS.
         client_id: Name of this client at the broker, the same after every restart; null is edge-lstm-NODE.
         username: Login; null is an anonymous connection.
-        password_file: File whose first line is the password; read anew at every connection.
+        password_file: File whose first line is the password, read anew at every connection; or
+            credential:NAME, a credential of the systemd unit.
         keepalive_s: Longest silence towards the broker, seconds.
         base: First level or levels of every topic that is published.
         session_expiry_s: How long the broker keeps readings for us while we are away, seconds.
         tls: TLS to the broker; null is none.
+        websocket_path: Path of MQTT over websockets; null is MQTT over TCP.
         max_payload_bytes: Longest payload of a reading, bytes; longer ones are rejected unread.
         inflight: Readings that the broker may send ahead of our acknowledgements (MQTT 5: Receive
             Maximum); no more than the broker's own limit, which is 20 for Mosquitto.
     """
 
+    client: ClientChoice = "auto"
     protocol: Literal["5", "3.1.1"] = "5"
     host: str = "127.0.0.1"
     port: Port = 1883
@@ -87,6 +97,7 @@ class MqttConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     base: str = "edge-lstm"
     session_expiry_s: Expiry = 604_800
     tls: TlsConfig | None = None
+    websocket_path: str | None = None
     max_payload_bytes: PayloadBytes = 65_536
     inflight: Window = 20
 

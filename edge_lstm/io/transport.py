@@ -1,6 +1,7 @@
 """The port behind which the broker stands: messages in, publications out, nothing of any library.
 
-`edge_lstm.io.mqtt` implements it with paho-mqtt; another client is another file.
+`edge_lstm.io.lean` implements it with a client of our own for MQTT 5, `edge_lstm.io.mqtt`
+with paho-mqtt, and `edge_lstm.io.choice` takes one of them.
 
 One thread, the owner, calls everything here (`wake` may also come from a signal
 handler). What happens on the network comes back as events from `receive`, in order.
@@ -99,7 +100,8 @@ class Disconnected(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         epoch: Number of the connection.
         reason: Why, in one line.
-        taken_over: Whether another client with our id has taken our place.
+        taken_over: Whether another client with our id has taken our place; the transport gives way to it
+            and does not come back, so its owner should end.
     """
 
     epoch: int
@@ -146,8 +148,13 @@ class Transport(Protocol):
     """
 
     @property
+    def name(self) -> str:
+        """What speaks MQTT: ``mqtt5`` or ``paho``."""
+        ...
+
+    @property
     def alive(self) -> bool:
-        """Whether it is still at work (connected or trying)."""
+        """Whether it is still at work (connected or trying); not any more once its place was taken."""
         ...
 
     @property

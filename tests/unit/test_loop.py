@@ -78,6 +78,7 @@ class ScriptedTransport:
     said: list[tuple[str, Any]] = field(default_factory=list)
     stop_request: Stop | None = None
     answers: bool = True
+    name: str = "scripted"
     alive: bool = True
     dropped: int = 0
     connected: bool = False
