@@ -211,7 +211,7 @@ class FrameScorer:
     ) -> dict[int, Transition]:
         """Step the alarm rule of the streams for which it is not at rest; who is to get an alert."""
         # At rest: nothing is counted, nothing is open, and the score is not above the level.
-        stirred = np.flatnonzero((done.scores > self.level) | self._table.busy.take(done.rows)).tolist()
+        stirred = ((done.scores > self.level) | self._table.busy.take(done.rows)).nonzero()[0].tolist()
         alerting: dict[int, Transition] = {}
         for i in stirred:
             _, _, stream, frame = jobs[i]
