@@ -16,12 +16,13 @@ from edge_lstm.bundle import open_bundle
 from edge_lstm.contracts.alarm import AlarmOverrides
 from edge_lstm.contracts.alert import Alert
 from edge_lstm.contracts.commission import CommissionConfig
-from edge_lstm.contracts.manifest import Manifest
+from edge_lstm.contracts.manifest import AssetScaling, Manifest
 from edge_lstm.contracts.reading import Reading, Reject, RejectReason
 from edge_lstm.contracts.score import Score, StreamStatus
 from edge_lstm.contracts.state import StreamSnapshot
 from edge_lstm.core.backend import TensorArray
 from edge_lstm.core.detector import Detector, Event
+from edge_lstm.core.streams import StreamTable
 from edge_lstm.testing import FakeBackend, fake_manifest
 
 S = 1_000_000_000
@@ -295,11 +296,12 @@ def test_alert_that_cannot_be_written_takes_no_other_with_it() -> None:
 # ------------------------------------------------------------------------------------------ eviction
 
 
-def test_evicted_assets_come_back_as_they_were(model: tuple[Manifest, Make]) -> None:
+@pytest.mark.parametrize("site", SITES)
+def test_evicted_assets_come_back_as_they_were(model: tuple[Manifest, Make], site: str) -> None:
     """Assets let go and brought back at any moment: nothing changes but the memory in use."""
     manifest, make = model
     readings, random = recording(manifest, seed=9), dice(9)
-    stays, moves = make(**SITES["nervous"]), make(**SITES["nervous"])
+    stays, moves = make(**SITES[site]), make(**SITES[site])
     disk: dict[str, bytes] = {}
 
     def fetch(asset: str) -> StreamSnapshot | None:
@@ -377,3 +379,23 @@ def test_coldest_are_those_that_are_silent_for_longest() -> None:
     assert ["loud"] == [alert.asset for alert in detector.open_alerts()]
     assert ["x", "y"] == detector.coldest(2)
     assert ["x", "y", "z"] == detector.coldest(9)
+
+
+def test_row_that_is_used_again_is_fresh() -> None:
+    """Rows of removed streams and rows that growing brought have seen nothing, and are few."""
+    manifest = fake_manifest(scaling=AssetScaling((1.0, 2.0), (3.0, 4.0)))
+    table = StreamTable(manifest, capacity=2)
+    table.add("first")
+    untouched = table.dump("first")
+    for number in range(100):
+        row = table.add(f"{number}")
+        assert untouched == table.dump(f"{number}")
+        assert [1.0, 2.0] == table.centre[row].tolist()
+        assert not table.busy[row]
+        table.view("smoothed", f"{number}")[:] = 99.0
+        table.rescale(f"{number}", AssetScaling((0.0, 0.0), (1.0, 1.0)))
+        table.busy[row] = True
+        if number > 8:
+            table.remove(f"{number}")
+
+    assert (10, 16) == (len(table), len(table.busy))
