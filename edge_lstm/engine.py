@@ -120,12 +120,18 @@ class Engine:
             spoiled.add(number)
 
         events = self.detector.push_many(readings, wanted=self._wanted, failed=failed)
+        told = []
+        for number, found in events:
+            try:
+                told.append((number, self._publications(found)))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other alerts go out
+                failed(number, error)
+                self.detector.reset(found.asset)
         self._count((found for _, found in events), pushed=len(readings) - len(spoiled))
-        if not self.forgetful:
-            return [one for number, found in events for one in self._publications(found)]
-        new = [(number, self._forgotten(asset)) for number, asset in self.detector.first_seen]
-        told = [(number, self._publications(found)) for number, found in events]
-        return [one for _, some in sorted([*new, *told], key=itemgetter(0)) for one in some]
+        if self.forgetful:
+            new = [(number, self._forgotten(asset)) for number, asset in self.detector.first_seen]
+            told = sorted([*new, *told], key=itemgetter(0))
+        return [one for _, some in told for one in some]
 
     def _wanted(self, assets: Sequence[str], statuses: Sequence[StreamStatus]) -> list[bool]:
         self.counters.frames += len(assets)

@@ -8,39 +8,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm.contracts.alarm import AlarmOverrides
-from edge_lstm.contracts.alert import Alert, AlertModel
-from edge_lstm.contracts.commission import Commission, CommissionConfig
+from edge_lstm.contracts.alert import AlertModel
+from edge_lstm.contracts.commission import CommissionConfig
 from edge_lstm.contracts.frame import Frame, QualityEvent, QualityReason
 from edge_lstm.contracts.manifest import Manifest
 from edge_lstm.contracts.reading import Reading, Reject
 from edge_lstm.contracts.score import StreamStatus
-from edge_lstm.contracts.state import (
-    SNAPSHOT_VERSION,
-    AdmissionMemory,
-    AlignMemory,
-    CommissionMemory,
-    DetectorSnapshot,
-    ResetReason,
-    StreamSnapshot,
-)
+from edge_lstm.contracts.state import AlignMemory, CommissionMemory
 from edge_lstm.contracts.streams import StreamsConfig
 from edge_lstm.core.admission import Admission
 from edge_lstm.core.alerts import AlertWriter
 from edge_lstm.core.align import Aligner
 from edge_lstm.core.backend import Backend
-from edge_lstm.core.commission import Commissioner, scaling_of
+from edge_lstm.core.commission import Commissioner
 from edge_lstm.core.frames import FrameScorer, Wanted
+from edge_lstm.core.memory import StreamMemory
 from edge_lstm.core.quality import QualityGate
 from edge_lstm.core.rounds import Event, Failed, Rounds
 from edge_lstm.core.stream import Stream
-from edge_lstm.core.streams import StreamTable
-from edge_lstm.core.threshold import is_busy
-from edge_lstm.errors import SnapshotError
 
 __all__ = ["Detector", "Event"]
 
 
-class Detector:
+class Detector(StreamMemory):
     """Scores each reading once, with the state of its asset. Pure: no clock, no sockets, no files.
 
     Args:
@@ -56,10 +46,7 @@ class Detector:
         replayed: Whether readings come from a recording; said in alerts.
 
     Attributes:
-        fetch: Brings the memory of an asset that was evicted, or ``None`` when it was not;
-            asked when an asset that is not in memory has a reading while some are away.
-        away: Assets that were evicted; they count against ``max_assets``.
-        newcomers: Memory of how many new assets came of late.
+        channels: The model's channels.
         first_seen: Assets that the newest batch brought, each with the number of its first reading.
 
     Raises:
@@ -81,35 +68,30 @@ class Detector:
         replayed: bool = False,
     ) -> None:
         alarm, streams = alarm or AlarmOverrides(), streams or StreamsConfig()
-        self.channels = manifest.channels
-        self.fetch: Callable[[str], StreamSnapshot | None] | None = None
-        self.away = 0
-        self.first_seen: list[tuple[int, str]] = []
-        self._sha256 = sha256
-        self._named = manifest.assets
-        self._admission = Admission(max_assets=max_assets, per_minute=streams.new_assets_per_minute)
-        self.newcomers = AdmissionMemory()
-        centre = manifest.scaling.centre
-        self._aligner = Aligner(manifest.channels, manifest.grid, centre=centre, config=streams)
-        hold = manifest.grid.hold_frames
-        self._gate = QualityGate(manifest.channels, hold_frames=hold, flatline=streams.flatline)
 
         def model() -> AlertModel:
             return AlertModel(manifest.id, manifest.version, sha256, backend.name)
 
-        writer = AlertWriter(manifest.channels, node=node, model=model, replayed=replayed)
-        self._commissioner = Commissioner(manifest, commission or CommissionConfig(), node=node, model=model)
-        self._table = StreamTable(manifest)
-        self._scorer = FrameScorer(manifest, backend, weights or {}, alarm, table=self._table, writer=writer)
-        self._streams: dict[str, Stream] = {}
-        self._batches = self._clean = 0
-
-    @property
-    def assets(self) -> list[str]:
-        """The assets in memory, in order of appearance."""
-        return list(self._streams)
-
-    # ---------------------------------------------------------------------------------- readings
+        config = commission or CommissionConfig()
+        super().__init__(
+            manifest,
+            sha256=sha256,
+            aligner=Aligner(manifest.channels, manifest.grid, centre=manifest.scaling.centre, config=streams),
+            commissioner=Commissioner(manifest, config, node=node, model=model),
+        )
+        self.channels = manifest.channels
+        self.first_seen: list[tuple[int, str]] = []
+        self._admission = Admission(max_assets=max_assets, per_minute=streams.new_assets_per_minute)
+        hold = manifest.grid.hold_frames
+        self._gate = QualityGate(manifest.channels, hold_frames=hold, flatline=streams.flatline)
+        self._scorer = FrameScorer(
+            manifest,
+            backend,
+            weights or {},
+            alarm,
+            table=self._table,
+            writer=AlertWriter(manifest.channels, node=node, model=model, replayed=replayed),
+        )
 
     def push(self, reading: Reading) -> list[Event]:
         """Take one reading; everything it leads to, in order.
@@ -176,98 +158,6 @@ class Detector:
         """
         return self._sweep(lambda memory, asset: self._aligner.tick(memory, asset, now_ns), wanted)
 
-    def reset(self, asset: str, *, reason: ResetReason = "command") -> None:
-        """Forget an asset's hidden and cell state; it warms up again. Unknown assets are ignored."""
-        stream = self._streams.get(asset)
-        if stream is not None:
-            stream.restart(reason)
-            stream.used = self._batches = self._batches + 1
-
-    def open_alerts(self) -> list[Alert]:
-        """The last alert of every open episode."""
-        return [stream.alarm.alert for stream in self._streams.values() if stream.alarm.alert]
-
-    def commissions(self) -> list[Commission]:
-        """What was told last of every asset that is or was commissioned."""
-        memories = [stream.commission for stream in self._streams.values()]
-        return [memory.told for memory in memories if memory is not None and memory.told is not None]
-
-    # ---------------------------------------------------------------------------------- memory
-
-    def snapshot(self) -> DetectorSnapshot:
-        """Everything remembered, to be written down at once (it shares memory with the detector)."""
-        streams = [self.dump(asset) for asset in self._streams]
-        return DetectorSnapshot(SNAPSHOT_VERSION, self._sha256, streams, self.newcomers)
-
-    def dump(self, asset: str) -> StreamSnapshot:
-        """What is remembered of one asset in memory, to be written down at once."""
-        s = self._streams[asset]
-        faults, arrays = sorted(s.faults), self._table.dump(asset)
-        return StreamSnapshot(
-            asset, arrays, s.align, s.alarm, faults, s.reset_ns, s.reset_reason, s.commission
-        )
-
-    def restore(self, snapshot: DetectorSnapshot) -> None:
-        """Take back what `snapshot` gave; only on a detector that has seen nothing.
-
-        Raises:
-            SnapshotError: It is of another bundle or another version.
-        """
-        if snapshot.version != SNAPSHOT_VERSION:
-            raise SnapshotError(
-                "saved states are of another version",
-                expected=str(SNAPSHOT_VERSION),
-                got=str(snapshot.version),
-            )
-        if snapshot.bundle_sha256 != self._sha256:
-            raise SnapshotError(
-                "saved states belong to another bundle",
-                expected=self._sha256[:16],
-                got=snapshot.bundle_sha256[:16],
-            )
-        self.newcomers = snapshot.admission
-        for saved in snapshot.streams:
-            self._load(saved)
-
-    def take_dirty(self) -> list[str]:
-        """The assets in memory that may have changed since this was asked last."""
-        since, self._clean = self._clean, self._batches
-        return [asset for asset, stream in self._streams.items() if stream.used > since]
-
-    def changed(self, asset: str) -> bool:
-        """Whether an asset in memory may have changed since `take_dirty`."""
-        return self._streams[asset].used > self._clean
-
-    def coldest(self, count: int) -> list[str]:
-        """Assets whose last reading is longest ago, oldest first; none with an episode open."""
-        idle = [stream for stream in self._streams.values() if stream.alarm.alert is None]
-        return [stream.asset for stream in sorted(idle, key=lambda stream: stream.used)[:count]]
-
-    def evict(self, asset: str) -> StreamSnapshot:
-        """Let go of an asset; `adopt` brings it back as it was. Its row is given to another.
-
-        Raises:
-            KeyError: It is not in memory.
-        """
-        saved = self.dump(asset)
-        self._forget(asset)
-        self.away += 1
-        return saved
-
-    def adopt(self, saved: StreamSnapshot) -> None:
-        """Take back an asset that `evict` gave, or another detector of the same bundle.
-
-        Raises:
-            ValueError: It is in memory already.
-            SnapshotError: It does not fit the model.
-        """
-        if saved.asset in self._streams:
-            raise ValueError(f"asset '{saved.asset}' is in memory already")
-        self._load(saved)
-        self.away = max(0, self.away - 1)
-
-    # ---------------------------------------------------------------------------------- inside
-
     def _sweep(
         self,
         make: Callable[[AlignMemory, str], Iterable[Frame | QualityEvent | Reject]],
@@ -297,31 +187,6 @@ class Detector:
             return refused
         self.first_seen.append((number, reading.asset))
         return self._add(reading.asset)
-
-    def _add(self, asset: str) -> Stream:
-        row = self._table.add(asset)
-        if asset in self._named:
-            self._table.rescale(asset, self._named[asset])
-        stream = Stream(asset, row, self._aligner.fresh(), self._commissioner.fresh(asset))
-        self._streams[asset] = stream
-        return stream
-
-    def _forget(self, asset: str) -> None:
-        self._table.remove(asset)
-        del self._streams[asset]
-
-    def _load(self, saved: StreamSnapshot) -> None:
-        stream = self._add(saved.asset)
-        try:
-            self._table.load(saved.asset, saved.arrays)
-            stream.commission = self._commissioner.resume(saved.asset, saved.commission)
-        except SnapshotError:
-            self._forget(saved.asset)
-            raise
-        stream.align, stream.alarm, stream.faults = saved.align, saved.alarm, set(saved.faults)
-        stream.reset_ns, stream.reset_reason = saved.reset_ns, saved.reset_reason
-        self._table.busy[stream.row] = is_busy(stream.alarm)
-        self._use_learned(stream)
 
     def _follow(
         self, rounds: Rounds, number: int, item: int, stream: Stream, made: Frame | QualityEvent | Reject
@@ -361,11 +226,3 @@ class Detector:
             rounds.say(number, item, told)
         if self._use_learned(stream):
             stream.restart("commission")
-
-    def _use_learned(self, stream: Stream) -> bool:
-        """Scale an asset as it was learned, if it was."""
-        memory = stream.commission
-        if memory is None or memory.told is None or not self._commissioner.is_done(memory):
-            return False
-        self._table.rescale(stream.asset, scaling_of(memory.told))
-        return True
