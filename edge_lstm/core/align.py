@@ -279,7 +279,7 @@ class Aligner:
             detail = f"silent for {(time_ns - last_ns) / NS:g} s; the state starts anew"
             out.append(QualityEvent(asset, time_ns, QualityReason.GAP, active=True, detail=detail))
         out.append(self._frame(memory, asset))
-        memory.pending = {}
+        memory.pending, memory.pending_start_ns, memory.pending_time_ns = {}, 0, 0
         memory.last_time_ns = time_ns
         memory.tick += 1
 
