@@ -78,13 +78,14 @@ class Engine:
         out = self._forgotten(item.asset) if new else []
         return out + [publication for found in events for publication in self._publications(found)]
 
-    def tick(self, now_ns: int) -> list[Publication]:
+    def tick(self, now_ns: int, since_ns: int = 0) -> list[Publication]:
         """What is due when no message comes; everything that is to be published for it.
 
         Args:
             now_ns: The time, of the clock that gives times of arrival.
+            since_ns: Since when readings could have come, of the same clock.
         """
-        events = self.detector.tick(now_ns)
+        events = self.detector.tick(now_ns, since_ns)
         self._count(events, pushed=0)
         return [publication for found in events for publication in self._publications(found)]
 

@@ -143,15 +143,16 @@ class Detector:
             events.extend(self._follow(stream, item))
         return events
 
-    def tick(self, now_ns: int) -> list[Event]:
+    def tick(self, now_ns: int, since_ns: int = 0) -> list[Event]:
         """What is due when nothing comes: readings that waited long enough, and sensors fallen silent.
 
         Args:
             now_ns: The time, of the clock that gives times of arrival.
+            since_ns: Since when readings could have come, of the same clock.
         """
         events: list[Event] = []
         for asset, stream in self._streams.items():
-            for item in self._aligner.tick(stream.align, asset, now_ns):
+            for item in self._aligner.tick(stream.align, asset, now_ns, since_ns):
                 events.extend(self._follow(stream, item))
         return events
 

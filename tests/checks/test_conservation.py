@@ -186,7 +186,7 @@ def test_flood_of_new_assets_is_limited_and_told_once_a_minute() -> None:
 
 def test_flood_is_remembered_over_a_restart() -> None:
     """A restart gives nobody new credit."""
-    limited = {"max_assets": 1000, "streams": {"new_assets_per_minute": 6}}
+    limited: dict[str, Any] = {"max_assets": 1000, "streams": {"new_assets_per_minute": 6}}
     first = engine(**limited)
     for n in range(10):
         first.handle(message(1 + n / 1000, asset=f"x{n}"))

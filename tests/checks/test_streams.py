@@ -154,6 +154,19 @@ def test_no_state_is_ever_not_a_number(steps: list[Step]) -> None:
 
 
 @given(wild(("p",)))
+def test_tick_that_says_nothing_changes_nothing(steps: list[Step]) -> None:
+    """So the daemon need not write it down."""
+    aligner = Aligner(MANIFEST.channels, MANIFEST.grid, centre=(0.0, 0.0), config=CONFIG)
+    memory = aligner.fresh()
+    for step in steps:
+        if not isinstance(step, int):
+            list(aligner.push(memory, step))
+        now_ns = step if isinstance(step, int) else step.arrived_ns + HALF
+        before = msgspec.msgpack.encode(memory)
+        assert aligner.tick(memory, "p", now_ns) or before == msgspec.msgpack.encode(memory)
+
+
+@given(wild(("p",)))
 def test_short_way_is_the_long_way(steps: list[Step]) -> None:
     """Plain readings take a short way through the aligner; to the same end, to the last bit."""
     ways = []
