@@ -163,16 +163,17 @@ class Engine:
             self.counters.received += count
             _tally(self.counters.rejects, RejectReason.REDELIVERED.value, count)
 
-    def tick(self, now_ns: int) -> list[Publication] | None:
+    def tick(self, now_ns: int, since_ns: int = 0) -> list[Publication] | None:
         """What is due when no message comes; everything that is to be published for it.
 
         Args:
             now_ns: The time, of the clock that gives times of arrival.
+            since_ns: Since when readings could have come, of the same clock.
 
         Returns:
             The publications, or ``None`` when nothing was due, and nothing has changed.
         """
-        events = self.detector.tick(now_ns, wanted=self._wanted)
+        events = self.detector.tick(now_ns, since_ns, wanted=self._wanted)
         if events is None:
             return None
         self._count(events, pushed=0)

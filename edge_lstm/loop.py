@@ -196,6 +196,7 @@ class Loop:
         if parts.problem:
             self._standing.problems["store"] = parts.problem
         self._saving = 0  # ticket of the checkpoint under way
+        self._listening_ns = 0  # since when readings could have come; 0 while they cannot
         self._saved_readings = self._machine.engine.counters.readings
         self._sources = tuple(parts.filters)
         parts.stop.wakes(self._transport.wake)
@@ -351,6 +352,7 @@ class Loop:
 
     def _on_disconnected(self, found: Disconnected) -> None:
         self._standing.connected = self._standing.subscribed = False
+        self._listening_ns = 0
         self._outbox.requeue()
         self._notices.requeue()
         self._tell_status()
@@ -366,6 +368,7 @@ class Loop:
 
     def _on_subscribed(self, found: Subscribed) -> None:
         self._standing.subscribed = True
+        self._listening_ns = self._parts.arrivals.now_ns()
         self._standing.problems.pop("subscriptions", None)
         if found.refused:
             refused = ", ".join(found.refused)
@@ -416,7 +419,8 @@ class Loop:
 
     def _tick(self) -> None:
         """Time alone can change something: an asset has fallen silent, a refused alert may go again."""
-        self._commit_control(Control("tick", self._parts.arrivals.now_ns()))
+        now_ns = self._parts.arrivals.now_ns()
+        self._commit_control(Control("tick", now_ns, self._listening_ns or now_ns))
         self._pump()
         problem = self._store.problem
         known = self._standing.problems.get("storage")

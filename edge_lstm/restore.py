@@ -162,7 +162,7 @@ def _again(
         try:
             records = list(unpack(block))
         except ValueError as error:  # another version wrote it; its checksum is right
-            log.exception(event("journal.unreadable", detail=error))
+            log.error(event("journal.unreadable", detail=error))  # noqa: TRY400 - no fault of ours
             break
         rows += machine.replay(records)
         count += len(records)

@@ -106,7 +106,7 @@ class StateMachine:
         if record.kind == "session":
             self._redelivery.forget()
             return Decided([], [])
-        publications = self.engine.tick(record.time_ns)
+        publications = self.engine.tick(record.time_ns, record.since_ns)
         return None if publications is None else self._number(publications)
 
     def replay(self, records: Iterable[Record]) -> list[OutboxRow]:

@@ -57,9 +57,11 @@ class QualityReason(StrEnum):
     """Readings are missing, and not so many that the state starts anew."""
     REORDERED = "reordered"
     """A reading came after a newer one and was put in order."""
+    WAITED = "waited"
+    """Readings waited in vain for older ones, and complete no frame yet."""
 
 
-COUNTED_ONLY = frozenset({QualityReason.SHORT_GAP, QualityReason.REORDERED})
+COUNTED_ONLY = frozenset({QualityReason.SHORT_GAP, QualityReason.REORDERED, QualityReason.WAITED})
 """Reasons that are counted and neither logged nor published: they may come with every reading."""
 
 

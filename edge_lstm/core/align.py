@@ -94,19 +94,22 @@ class Aligner:
                 return made
         return self._push(memory, reading)
 
-    def tick(self, memory: AlignMemory, asset: str, now_ns: int) -> list[Item]:
+    def tick(self, memory: AlignMemory, asset: str, now_ns: int, since_ns: int = 0) -> list[Item]:
         """What is due when nothing comes: readings that waited long enough, and silence.
+
+        Nothing was due, and the memory has not changed, when the list is empty.
 
         Args:
             memory: The asset's.
             asset: The machine.
             now_ns: The time, of the clock that gives times of arrival.
+            since_ns: Since when readings could have come, of the same clock: what was sent while
+                nobody was listening is no silence.
         """
         out: list[Item] = []
-        due = [n for n, held in enumerate(memory.held) if 0 < held.due_ns <= now_ns]
-        for _ in range(due[-1] + 1 if due else 0):
-            self._release(memory, asset, out)
-        silent = self._silence.begins(memory, asset, now_ns)
+        if memory.held:
+            self._release_due(memory, asset, now_ns, out)
+        silent = self._silence.begins(memory, asset, now_ns, since_ns)
         if silent is not None:
             out.append(silent)
         return out
@@ -243,6 +246,14 @@ class Aligner:
         oldest = memory.held.pop(0)
         self._step(memory, asset, oldest.time_ns, oldest.given, out)
 
+    def _release_due(self, memory: AlignMemory, asset: str, now_ns: int, out: list[Item]) -> None:
+        """Step what has waited long enough, and all that is older."""
+        due = [n for n, held in enumerate(memory.held) if 0 < held.due_ns <= now_ns]
+        for _ in range(due[-1] + 1 if due else 0):
+            self._release(memory, asset, out)
+        if due and not out:  # it gathered, and whoever writes ticks down must know that it did
+            out.append(QualityEvent(asset, now_ns, QualityReason.WAITED, active=True))
+
     def _step(self, memory: AlignMemory, asset: str, time_ns: int, given: Given, out: list[Item]) -> None:
         """Gather one reading, and close what it closes."""
         if memory.pending and self._closes(memory, given, time_ns):
@@ -279,7 +290,7 @@ class Aligner:
             detail = f"silent for {(time_ns - last_ns) / NS:g} s; the state starts anew"
             out.append(QualityEvent(asset, time_ns, QualityReason.GAP, active=True, detail=detail))
         out.append(self._frame(memory, asset))
-        memory.pending = {}
+        memory.pending, memory.pending_start_ns, memory.pending_time_ns = {}, 0, 0
         memory.last_time_ns = time_ns
         memory.tick += 1
 

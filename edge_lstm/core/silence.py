@@ -37,12 +37,12 @@ class Silence:
         said = config.silent_after_s
         self._after_ns = None if said == "auto" else round(said * NS)
 
-    def begins(self, memory: AlignMemory, asset: str, now_ns: int) -> QualityEvent | None:
-        """The start of a silence, if it begins by now (a time of arrival)."""
+    def begins(self, memory: AlignMemory, asset: str, now_ns: int, since_ns: int) -> QualityEvent | None:
+        """The start of a silence, if it begins by now; readings could come since then (times of arrival)."""
         after_ns = self._after_ns
         if after_ns is None:
             after_ns = _TIMES * memory.interval_ns
-        quiet_ns = now_ns - memory.arrived_ns
+        quiet_ns = now_ns - max(memory.arrived_ns, since_ns)
         if memory.silent or not (memory.arrived_ns and after_ns and quiet_ns > after_ns):
             return None
         memory.silent, memory.calm, memory.plain = True, False, False

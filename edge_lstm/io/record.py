@@ -24,10 +24,12 @@ class Control(msgspec.Struct, frozen=True, gc=False, array_like=True):
     Attributes:
         kind: ``tick``: timers were looked at; ``session``: the broker had forgotten us.
         time_ns: When, on the clock of arrivals, nanoseconds since 1970-01-01 UTC.
+        since_ns: Since when messages could have come, of the same clock; only for ``tick``.
     """
 
     kind: Literal["tick", "session"]
     time_ns: int
+    since_ns: int = 0
 
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -60,9 +60,10 @@ class Stream:
         reading = Reading("p", time_ns, values, seq, arrived_ns, round(wait * NS))
         return self.tell(self.aligner.push(self.memory, reading))
 
-    def tick(self, now_s: float) -> list[str]:
+    def tick(self, now_s: float, since_s: float = 0) -> list[str]:
         """Let time pass without a reading."""
-        return self.tell(self.aligner.tick(self.memory, "p", NOW + round(now_s * NS)))
+        now_ns, since_ns = NOW + round(now_s * NS), NOW + round(since_s * NS)
+        return self.tell(self.aligner.tick(self.memory, "p", now_ns, since_ns))
 
     def tell(self, items: Any) -> list[str]:  # noqa: ANN401
         """Each item in a word: the second of a frame, the reason of a reject, ± and reason of an event."""
@@ -476,6 +477,14 @@ def test_silence_as_configured() -> None:
 def test_asset_that_never_sent_anything_is_not_silent(stream: Stream) -> None:
     """There is nothing to miss."""
     assert [] == stream.tick(1e6)
+
+
+def test_silence_of_ours_is_none_of_the_sensor(stream: Stream) -> None:
+    """After an hour without a broker the sensors have their time to be heard."""
+    steady(stream, 100)
+
+    assert [] == stream.tick(3700, since_s=3695)
+    assert ["+silent"] == stream.tick(3710, since_s=3695)
 
 
 def test_late_readings_are_no_silence(stream: Stream) -> None:
