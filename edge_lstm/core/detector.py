@@ -146,9 +146,7 @@ class Detector(StreamMemory):
         """Close the frames that still wait for channels: the end of a recording."""
         return self._sweep(self._aligner.flush, wanted) or []
 
-    def tick(
-        self, now_ns: int, since_ns: int = 0, *, wanted: Wanted | None = None
-    ) -> list[Event] | None:
+    def tick(self, now_ns: int, since_ns: int = 0, *, wanted: Wanted | None = None) -> list[Event] | None:
         """What is due when nothing comes: readings that waited long enough, and sensors fallen silent.
 
         Args:
@@ -159,9 +157,7 @@ class Detector(StreamMemory):
         Returns:
             The events, or ``None`` when nothing was due, and nothing has changed.
         """
-        return self._sweep(
-            lambda memory, asset: self._aligner.tick(memory, asset, now_ns, since_ns), wanted
-        )
+        return self._sweep(lambda memory, asset: self._aligner.tick(memory, asset, now_ns, since_ns), wanted)
 
     def _sweep(
         self,
