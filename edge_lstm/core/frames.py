@@ -110,9 +110,8 @@ class FrameScorer:
             said = self._stepper.step(z[0], [state[0] for state in taken.states], taken.linear[0])[None]
         else:
             said = self._stepper.step_batch(z, taken.states, taken.linear)
-        row_of_all = z[:, None]  # (frames, 1, channels)
-        expected = scorer.expectation(said, row_of_all, taken.forecast)
-        residual = row_of_all - expected
+        expected = scorer.expectation(said, z, taken.forecast)
+        residual = z[:, None] - expected
         skip = self._skip(first, masked, paused)
         scorer.update(taken.bias, taken.smoothed, residual, skip=skip)
         levels = scorer.levels(taken.smoothed)
@@ -123,14 +122,14 @@ class FrameScorer:
 
     def _restart(self, jobs: Sequence[Job]) -> NDArray[np.intp] | None:
         """Reset the states of streams that start anew; 1 for each of these, (frames,), or ``None``."""
-        first = [frame.tick == 0 for _, _, _, frame in jobs]
-        if True not in first:
+        ticks = [frame.tick for _, _, _, frame in jobs]
+        if 0 not in ticks:
             return None
         for _, _, stream, frame in jobs:
             if frame.tick == 0:
                 self._table.reset(stream.asset)
                 stream.reset_ns = frame.time_ns
-        return np.array(first, np.intp)
+        return np.array([tick == 0 for tick in ticks], np.intp)
 
     def _forward(self, values: Floats, rows: NDArray[np.intp]) -> Floats:
         """Channel units to model units, (frames, channels), as `Normalizer.forward`."""
@@ -197,10 +196,10 @@ class FrameScorer:
 
     def _calm(self, jobs: Sequence[Job], paused: NDArray[np.bool_] | None) -> list[StreamStatus]:
         """Where the streams stand that have no episode."""
-        warm_up = self._warm_up
-        statuses = [
-            StreamStatus.WARMING if frame.tick < warm_up else StreamStatus.NORMAL for _, _, _, frame in jobs
-        ]
+        ticks, warm_up = [frame.tick for _, _, _, frame in jobs], self._warm_up
+        statuses = [StreamStatus.NORMAL] * len(jobs)
+        if min(ticks) < warm_up:
+            statuses = [StreamStatus.WARMING if tick < warm_up else StreamStatus.NORMAL for tick in ticks]
         if paused is not None:
             for i in np.flatnonzero(paused).tolist():
                 statuses[i] = StreamStatus.PAUSED
