@@ -84,7 +84,7 @@ class Store:
         """
         database = self._files.database
         left = self._files.recover(bundle_sha256)
-        lost = database.audit()
+        lost = database.lost
         meta = database.meta
         problems = [database.problem, left.problem]
         if lost:
