@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence, Set as AbstractSet
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -92,10 +93,9 @@ def work(
     path: Path, count: int, *, loss_window_s: float = 0.0, weaken: AbstractSet[Weakness] = frozenset()
 ) -> None:
     """Recover, then take messages as the daemon does: journal, outbox, acknowledge, checkpoint."""
-    mode = "batched" if loss_window_s else "strict"
     store = Store(
         path,
-        mode=mode,
+        mode="batched" if loss_window_s else "strict",
         loss_window_s=loss_window_s,
         wake=lambda: None,
         weaken=weaken,

@@ -55,7 +55,7 @@ def audit(database: sqlite3.Connection) -> tuple[int, int]:
 def waiting(database: sqlite3.Connection, after: int, limit: int) -> list[OutboxRow]:
     """Rows that wait, in order, from the one after ``after`` on; damaged ones are left out."""
     rows = database.execute(
-        f"{_JOINED} WHERE o.seq > ? ORDER BY o.seq LIMIT ?",  # noqa: S608 - a constant of ours
+        f"{_JOINED} WHERE o.seq > ? ORDER BY o.seq LIMIT ?",
         (after, limit),
     )
     found = []

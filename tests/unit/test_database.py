@@ -106,12 +106,14 @@ def test_changed_rows_are_found_whichever_column(tmp_path: Path, where: str) -> 
 
 
 def test_every_flipped_byte_of_the_file_is_found_or_without_meaning(quick_folder: Path) -> None:
-    """Whatever byte of the file is damaged: what is given is what was written, or less, and then it is told."""
+    """What is given is what was written, or less, and then it is told; empty room is tried in steps."""
     logging.disable()
     path = small(quick_folder)
     whole, told = path.read_bytes(), 0
     try:
         for at in range(len(whole)):
+            if at % 16 and not any(whole[max(0, at - 4) : at + 5]):
+                continue
             for stray in quick_folder.glob(f"{DATABASE}*"):
                 stray.unlink()
             path.write_bytes(whole[:at] + bytes([whole[at] ^ (1 << at % 8)]) + whole[at + 1 :])
@@ -214,5 +216,5 @@ def test_a_full_outbox_drops_what_is_not_essential_first(
 def test_a_file_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
     """In one line, with what to do."""
     (tmp_path / DATABASE).mkdir()
-    with pytest.raises(SnapshotError, match="cannot use .*state.db"):
+    with pytest.raises(SnapshotError, match=r"cannot use .*state\.db"):
         Database(tmp_path)

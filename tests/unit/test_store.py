@@ -1,4 +1,4 @@
-"""The store does what it was asked in order, tells how far it is, and gets over a disk that will not write."""
+"""The store does what it was asked in order, says how far it is, and gets over a disk that will not write."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.conftest import need
 
 from edge_lstm.errors import SnapshotError
 from edge_lstm.io.database import DATABASE
 from edge_lstm.io.journal import segment_files
 from edge_lstm.io.rows import OutboxRow, Recovered
 from edge_lstm.io.store import Store
+from tests.conftest import need
 
 BUNDLE, OTHER = "ab" * 32, "cd" * 32
 
@@ -87,7 +87,7 @@ def test_checkpoint_covers_what_was_appended_before_it(store: Store, path: Path)
     assert found.saved_ns > 10**18
 
 
-def test_a_checkpoint_takes_its_streams_when_it_is_asked(store: Store, path: Path) -> None:
+def test_a_checkpoint_takes_its_streams_when_it_is_asked(store: Store) -> None:
     """States go on while it waits in the line."""
     state = bytearray(b"old")
     done(store, store.checkpoint(b"", ((name, bytes(state)) for name in ("a",)), bundle_sha256=BUNDLE))
@@ -168,7 +168,8 @@ def test_batched_blocks_are_flushed_within_the_window(path: Path) -> None:
     store.close(5.0)
 
 
-def test_a_second_daemon_is_refused(store: Store, path: Path) -> None:
+@pytest.mark.usefixtures("store")
+def test_a_second_daemon_is_refused(path: Path) -> None:
     """One folder, one daemon."""
     with pytest.raises(SnapshotError, match="used by another daemon"):
         Store(path, wake=lambda: None)
@@ -198,14 +199,14 @@ def test_a_damaged_database_is_told_and_nothing_completes_before_a_full_checkpoi
     found = store.recover(BUNDLE)
     assert found.meta is None
     assert "set aside" in found.problem
-    assert store.needs_full
+    assert (True, True) == (store.needs_full, store.alive is False)
     store.start()
     first = store.append(b"two")
     done_partly = store.checkpoint(b"partial", [], bundle_sha256=BUNDLE)
     until(lambda: not store.facts.queued_bytes)
     assert store.completed < first < done_partly
     done(store, store.checkpoint(b"full", [("a", b"2")], bundle_sha256=BUNDLE, full=True))
-    assert not store.needs_full
+    assert (store.needs_full, store.problem) == (False, "")
     done(store, store.append(b"three"))
     store.close(5.0)
     found, blocks, streams = left(path)
@@ -254,12 +255,17 @@ def mounted(at: Path, *options: str) -> bool:
     return os.geteuid() == 0 and subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
+def write_on(file: int) -> None:
+    """Write until that fails."""
+    while True:
+        os.write(file, bytes(4096))
+
+
 def fill(ballast: Path) -> None:
     """Take all the room there is."""
     file = os.open(ballast, os.O_WRONLY | os.O_CREAT)
     with pytest.raises(OSError, match="No space"):
-        while True:
-            os.write(file, bytes(4096))
+        write_on(file)
     os.close(file)
 
 
