@@ -70,6 +70,7 @@ class Database:
         problem: Why an earlier file was set aside; empty when none was.
         marks: Greatest numbers, as committed.
         waiting: Rows of the outbox.
+        lost: Streams of the checkpoint that were damaged or gone when it was opened.
         meta: Facts of the last checkpoint, as committed; ``None`` without one that can be used.
 
     Raises:
@@ -112,11 +113,16 @@ class Database:
             f"wal_autocheckpoint={_LOG_PAGES}",
         ):
             database.execute(f"PRAGMA {pragma}")
+        # A damaged name is not text any more; its checksum does not fit, and that is told.
+        database.text_factory = lambda raw: raw.decode("utf-8", "replace")
         self._check(database)
         self._inode = self._path.stat().st_ino
         self.meta = self._fact("meta", Meta)
         self.marks = self._salvage()
-        (self.waiting,) = database.execute("SELECT count(*) FROM outbox").fetchone()
+        self.lost = self.audit()
+        self.waiting, damaged = outbox_table.audit(database)
+        if damaged:
+            self._note_damage(f"{damaged} rows of the outbox")
 
     def _check(self, database: sqlite3.Connection) -> None:
         """See that the file is sound and ours.
@@ -137,9 +143,11 @@ class Database:
                 database.execute(f"PRAGMA user_version={FORMAT}")
         elif version != FORMAT or found != SCHEMA:
             raise ValueError(f"it has format {version}, this version reads {FORMAT}")
+        for (name,) in database.execute("SELECT name FROM facts WHERE name NOT IN ('meta', 'marks')"):
+            self._note_damage(f"a fact is called '{name}'")
 
     def _set_aside(self, error: Exception) -> None:
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(sqlite3.Error, ValueError):
             self._least = self._salvage()
         self.problem = f"{DATABASE} was damaged or of another version ({error}) and is set aside"
         self.close()
@@ -175,9 +183,12 @@ class Database:
         try:
             return None if found is None else decode_fact(name, found, kind)
         except ValueError as error:
-            self.problem = f"{DATABASE} is damaged: {error}"
-            log.error(event("store.fact_damaged", detail=error))  # noqa: TRY400 - of the disk, not of ours
+            self._note_damage(str(error))
             return None
+
+    def _note_damage(self, detail: str) -> None:
+        self.problem = f"{DATABASE} is damaged: {detail}"
+        log.error(event("store.fact_damaged", detail=detail))
 
     def _salvage(self) -> Marks:
         """The marks, or what they are at the least when they are damaged."""
@@ -198,6 +209,7 @@ class Database:
         if self.meta is None:
             return 0
         count = total = 0
+        self._damaged = []
         for rowid, asset, crc, state in self._rows():
             if crc == checksum(asset, state):
                 count, total = count + 1, total + crc

@@ -27,7 +27,7 @@ class Left:
         position: Number of the last record that the checkpoint covers.
         next_segment: Number that no segment has had.
         last: Number of the last sound record; ``position`` when there is none after it.
-        segments: Segments to read, in order.
+        segments: Segments to read, in order; their data is read when it is needed.
         bundles: Bundles that ran when they were made.
         problem: What was set aside, and why; empty when nothing was.
     """
@@ -35,14 +35,14 @@ class Left:
     position: int
     next_segment: int
     last: int
-    segments: list[Segment] = field(default_factory=list)
+    segments: list[tuple[Path, Segment]] = field(default_factory=list)
     bundles: set[str] = field(default_factory=set)
     problem: str = ""
 
     def blocks(self) -> Iterator[bytes]:
         """The blocks after the checkpoint, in order."""
-        for segment in self.segments:
-            yield from segment.blocks(self.position)
+        for path, segment in self.segments:
+            yield from segment.blocks(self.position, path.read_bytes())
 
 
 def read_journal(folder: StateFolder, position: int) -> Left:
@@ -82,7 +82,8 @@ def read_journal(folder: StateFolder, position: int) -> Left:
 def _open(path: Path, number: int) -> Segment | str:
     """The segment, or why it cannot be used."""
     try:
-        segment = Segment(path.read_bytes())
+        with path.open("rb") as file:
+            segment = Segment(file.read(PAGE))
     except ValueError as error:
         return f"{path.name} of the journal is damaged: {error}"
     if segment.number != number:
@@ -92,21 +93,22 @@ def _open(path: Path, number: int) -> Segment | str:
 
 def _use(segment: Segment, path: Path, left: Left, following: int | None) -> None:
     """Take the sound records of a segment, and see what its end is like."""
-    segment.scan(following, needed=left.position + 1)
-    left.segments.append(segment)
+    data = path.read_bytes()
+    segment.scan(data, following, needed=left.position + 1)
+    left.segments.append((path, segment))
     left.bundles.add(segment.bundle_sha256)
     left.last = max(left.last, segment.after - 1)
-    if segment.after != following and segment.damaged():
+    if segment.after != following and segment.damaged(data):
         left.problem = f"record {segment.after} of the journal is damaged, in {path.name}"
         with contextlib.suppress(OSError):  # a copy for whoever wants to look; a full disk has no room for it
-            path.with_suffix(".bad").write_bytes(segment.rest())
+            path.with_suffix(".bad").write_bytes(data[segment.end :])
     if following is None or left.problem:
-        _cut(segment, path)
+        _cut(segment, path, data)
 
 
-def _cut(segment: Segment, path: Path) -> None:
+def _cut(segment: Segment, path: Path, data: bytes) -> None:
     """Take off the end that was being written when the last process ended."""
-    if any(segment.rest()[:PAGE]):
+    if any(data[segment.end : segment.end + PAGE]):
         log.info(event("journal.cut", segment=segment.number, last=segment.after - 1))
     with path.open("r+b") as file:
         file.truncate(segment.end)

@@ -11,7 +11,17 @@ from edge_lstm.io.rows import AlertRow, OutboxRow
 from edge_lstm.io.schema import Marks, checksum
 from edge_lstm.logs import event
 
-__all__ = ["ALERTS_KEPT", "ALERT_AGE_NS", "OUTBOX_ROWS", "forget", "insert", "kept", "trim", "waiting"]
+__all__ = [
+    "ALERTS_KEPT",
+    "ALERT_AGE_NS",
+    "OUTBOX_ROWS",
+    "audit",
+    "forget",
+    "insert",
+    "kept",
+    "trim",
+    "waiting",
+]
 
 log = logging.getLogger(__name__)
 
@@ -24,12 +34,28 @@ _CLOCK_SET_NS: Final = 1_735_689_600 * 10**9
 _LOOK: Final = 64
 
 
+_JOINED: Final = (
+    "SELECT o.seq, coalesce(a.topic, o.topic), coalesce(a.payload, o.payload), o.retain, o.essential,"
+    " o.alert_seq, o.crc FROM outbox o LEFT JOIN alerts a ON a.alert_seq = o.alert_seq"
+)
+
+
+def audit(database: sqlite3.Connection) -> tuple[int, int]:
+    """Examine every row that waits and take out the damaged ones; how many are left, and were taken out."""
+    left, damaged = 0, []
+    for *facts, crc in database.execute(_JOINED):
+        if crc == checksum(*facts):
+            left += 1
+        else:
+            damaged.append(facts[0])
+    database.executemany("DELETE FROM outbox WHERE seq = ?", ((seq,) for seq in damaged))
+    return left, len(damaged)
+
+
 def waiting(database: sqlite3.Connection, after: int, limit: int) -> list[OutboxRow]:
     """Rows that wait, in order, from the one after ``after`` on; damaged ones are left out."""
     rows = database.execute(
-        "SELECT o.seq, coalesce(a.topic, o.topic), coalesce(a.payload, o.payload), o.retain, o.essential,"
-        " o.alert_seq, o.crc FROM outbox o LEFT JOIN alerts a ON a.alert_seq = o.alert_seq"
-        " WHERE o.seq > ? ORDER BY o.seq LIMIT ?",
+        f"{_JOINED} WHERE o.seq > ? ORDER BY o.seq LIMIT ?",
         (after, limit),
     )
     found = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -93,6 +93,7 @@ class StoreFacts:
         last_checkpoint_ns: When a checkpoint was completed last, likewise.
         checkpoint_s: How long the last one took, seconds.
         journal_bytes: Written to the journal since the start.
+        uncovered_bytes: Of these, since the last checkpoint; what a recovery would have to read.
         segments: Segment files of the journal.
         segment_bytes: Room they take on the disk.
         queued_bytes: What waits to be written.
@@ -106,10 +107,11 @@ class StoreFacts:
     last_checkpoint_ns: int = 0
     checkpoint_s: float = 0.0
     journal_bytes: int = 0
+    uncovered_bytes: int = 0
     segments: int = 0
     segment_bytes: int = 0
     queued_bytes: int = 0
     outbox_waiting: int = 0
     dropped: int = 0
     problem: str = ""
-    sqlite: str = field(default="")
+    sqlite: str = ""

@@ -117,10 +117,10 @@ class _Found:
 
 
 class Segment:
-    """What a segment file holds.
+    """What a segment file holds: its header, and after `scan` where its records are.
 
     Args:
-        data: The whole file.
+        page: The first page of the file.
 
     Attributes:
         number: Which segment.
@@ -131,24 +131,27 @@ class Segment:
         ValueError: Its header cannot be used.
     """
 
-    def __init__(self, data: bytes) -> None:
-        self.number, self.first, self.bundle_sha256 = read_header(data)
-        self._data = data
+    def __init__(self, page: bytes) -> None:
+        self.number, self.first, self.bundle_sha256 = read_header(page)
         self._seed, self._mark = _seed(self.number), _mark(self.number)
         self._records: list[_Found] = []
 
-    def scan(self, before: int | None, *, needed: int = 0) -> None:
+    def scan(self, data: bytes, before: int | None, *, needed: int = 0) -> None:
         """Find the sound records, in order, up to the first that is missing.
 
         Args:
+            data: The whole file.
             before: Number of the next segment's first record, where there is one: a record is in one place.
             needed: Number of the first record that matters; damage before it is passed over.
         """
         self._records, offset, number = [], PAGE, self.first
         while before is None or number < before:
-            found = self._sound(offset, number) or self._sound(-(-offset // PAGE) * PAGE, number)
+            found = self._sound(data, offset, number)
+            found = found or self._sound(data, -(-offset // PAGE) * PAGE, number)
             if found is None and number < needed:
-                found = next((one for one in self._later(offset) if number < one.number <= needed), None)
+                found = next(
+                    (one for one in self._later(data, offset) if number < one.number <= needed), None
+                )
             if found is None:
                 return
             self._records.append(found)
@@ -164,27 +167,30 @@ class Segment:
         """Number of the first record that is not there."""
         return self._records[-1].number + 1 if self._records else self.first
 
-    def damaged(self) -> bool:
+    def damaged(self, data: bytes) -> bool:
         """Whether a record is missing that was known to be on the disk: a torn end is never that."""
-        return any(one.number > self.after and one.durable >= self.after for one in self._later(self.end))
+        return any(
+            one.number > self.after and one.durable >= self.after for one in self._later(data, self.end)
+        )
 
-    def _later(self, offset: int) -> Iterator[_Found]:
+    def _later(self, data: bytes, offset: int) -> Iterator[_Found]:
         """Sound records anywhere after a place."""
-        while (offset := self._data.find(self._mark, offset)) >= 0:
-            if (found := self._sound(offset, None)) is not None:
+        while (offset := data.find(self._mark, offset)) >= 0:
+            if (found := self._sound(data, offset, None)) is not None:
                 yield found
             offset += 1
 
-    def rest(self) -> bytes:
-        """What follows the sound records."""
-        return self._data[self.end :]
+    def blocks(self, after: int, data: bytes) -> Iterator[bytes]:
+        """The blocks of the records with a number above ``after``, in order.
 
-    def blocks(self, after: int) -> Iterator[bytes]:
-        """The blocks of the records with a number above ``after``, in order."""
+        Args:
+            after: See above.
+            data: The file, as far as the sound records go.
+        """
         for found in self._records:
             if found.number <= after:
                 continue
-            content = self._data[found.offset + _RECORD.size : found.end]
+            content = data[found.offset + _RECORD.size : found.end]
             if found.codec == _ZLIB:
                 content = zlib.decompress(content, bufsize=max(1, found.plain))
             rest = memoryview(content)
@@ -192,9 +198,8 @@ class Segment:
                 block, rest = first_block(rest)
                 yield bytes(block)
 
-    def _sound(self, offset: int, number: int | None) -> _Found | None:
+    def _sound(self, data: bytes, offset: int, number: int | None) -> _Found | None:
         """The record at a place, when there is a sound one, with this number where one is given."""
-        data = self._data
         if data[offset : offset + 4] != self._mark or offset + _RECORD.size > len(data):
             return None
         _, crc, said, durable, length, plain, codec = _RECORD.unpack_from(data, offset)

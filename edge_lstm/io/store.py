@@ -84,7 +84,7 @@ class Store:
         """
         database = self._files.database
         left = self._files.recover(bundle_sha256)
-        lost = database.audit()
+        lost = database.lost
         meta = database.meta
         problems = [database.problem, left.problem]
         if lost:
@@ -121,7 +121,13 @@ class Store:
         return self._line.add(Append([block], len(block)))
 
     def post(self, rows: Sequence[OutboxRow]) -> int:
-        """Put rows into the outbox, in order; their ticket. What an earlier process posted is left out."""
+        """Put rows into the outbox, in order; their ticket. What an earlier process posted is left out.
+
+        Raises:
+            ValueError: A topic is not text; here, and not in the thread that everybody waits for.
+        """
+        for row in rows:
+            row.topic.encode()
         return self._line.add(Post(list(rows)))
 
     def delivered(self, seqs: Sequence[int]) -> None:
@@ -151,10 +157,14 @@ class Store:
 
         Returns:
             Its ticket; it covers every block appended before.
+
+        Raises:
+            ValueError: The name of an asset is not text.
         """
+        states = [(asset, state) for asset, state in streams if asset.encode() is not None]
         job = Checkpoint(
             meta=meta,
-            streams=list(streams),
+            streams=states,
             gone=tuple(gone),
             bundle_sha256=bundle_sha256,
             full=full,
@@ -177,6 +187,11 @@ class Store:
     def completed(self) -> int:
         """Greatest ticket that is complete; so are all before it."""
         return self._writer.completed
+
+    @property
+    def alive(self) -> bool:
+        """Whether the writer is at work; a process whose writer is not had better begin anew."""
+        return self._writer.is_alive()
 
     @property
     def problem(self) -> str:

@@ -59,7 +59,9 @@ class Writer(threading.Thread):
         self.deadline: float | None = None
         self.clean = False
         self._lost = ""
+        self._suspect = False
         self._unsynced_since = self._wrote_at = self._delivered_since = 0.0
+        self._covered_bytes = 0
 
     def run(self) -> None:
         """Work until the line is closed and empty, or the time to close is up."""
@@ -71,6 +73,9 @@ class Writer(threading.Thread):
                 if not self._keep_time():
                     return
             self.clean = self._persist(0, Post([]))
+        except Exception as error:
+            log.exception(event("store.failed"))
+            self._tell(f"the store has met a fault of edge-lstm itself: {error}")
         finally:
             self._line.end()
 
@@ -99,8 +104,10 @@ class Writer(threading.Thread):
             try:
                 self._attempt(job)
             except (OSError, sqlite3.Error, SnapshotError) as error:
+                self._suspect = True
                 self._stuck(error)
             else:
+                self._suspect = False
                 self._complete(ticket, job)
                 return True
             if self.deadline is not None and self._clock.monotonic() >= self.deadline:
@@ -116,7 +123,7 @@ class Writer(threading.Thread):
             sqlite3.Error: The database could not.
             SnapshotError: The folder could not be used.
         """
-        if not self._files.are_there():
+        if self._suspect and not self._files.are_there():
             self._remake(job)
         if found := self._files.database.problem:  # it was opened again, and something was lost
             self.needs_full, self._lost, self._files.database.problem = True, found, ""
@@ -184,6 +191,7 @@ class Writer(threading.Thread):
             journal.bundle_sha256 = job.bundle_sha256
             journal.roll()
         self._drop_segments(journal.last)
+        self._covered_bytes = journal.written_bytes
         self.facts.last_checkpoint_ns = now_ns
         self.facts.checkpoint_s = self._clock.monotonic() - began
 
@@ -208,6 +216,7 @@ class Writer(threading.Thread):
         journal = self._files.journal
         self.facts.journal_bytes, self.facts.segments = journal.written_bytes, journal.segments
         self.facts.segment_bytes = journal.segment_bytes
+        self.facts.uncovered_bytes = journal.written_bytes - self._covered_bytes
 
     def _stuck(self, error: Exception) -> None:
         detail = getattr(error, "strerror", None) or str(error)
