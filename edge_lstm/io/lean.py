@@ -80,7 +80,7 @@ class LeanTransport:
         self._link: Link | None = None
         self._began = self._retry_at = 0.0
         self._told = False
-        self._backoff = Backoff(random.random)
+        self._backoff = Backoff(random.random, least_s=settings.retry_s, most_s=settings.retry_most_s)
         self._story = Story(settings, self.name)
 
     @property

@@ -100,7 +100,7 @@ class MqttTransport:
         self._dropped = 0  # by the network's side
         self._unsent = 0  # by the owner's side, while there is no connection
         self._story = Story(settings, self.name)
-        self._backoff = Backoff(random.random)
+        self._backoff = Backoff(random.random, least_s=settings.retry_s, most_s=settings.retry_most_s)
         self._thread = self._new_thread()
 
     def _new_thread(self) -> threading.Thread:
