@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_lstm.contracts.config import DeviceConfig
@@ -97,6 +97,7 @@ MESSAGES = st.lists(
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(MESSAGES, st.sampled_from([0, 5]), st.integers(0, 40))
 def test_conservation_holds_after_every_message(
     messages: list[Message | int], reorder_s: int, restart: int
