@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 import msgspec
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_lstm.contracts.config import DeviceConfig
@@ -96,6 +97,7 @@ MESSAGES = st.lists(
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(MESSAGES, st.sampled_from([0, 5]), st.integers(0, 40))
 def test_conservation_holds_after_every_message(
     messages: list[Message | int], reorder_s: int, restart: int

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_lstm.contracts.frame import Frame, QualityEvent, QualityReason
@@ -25,6 +25,8 @@ NOW = 1_772_366_400 * NS
 HALF = NS // 2
 MANIFEST = fake_manifest(("a", "b"))
 CONFIG = StreamsConfig(flatline={"a": 3}, new_assets_per_minute=60)
+
+FEW = settings(max_examples=60, deadline=None)
 
 Step = Reading | int
 """A reading, or the time of a tick."""
@@ -80,6 +82,7 @@ def wild(draw: st.DrawFn, assets: tuple[str, ...] = ("p", "q")) -> list[Step]:
     return out
 
 
+@FEW
 @given(wild())
 def test_every_reading_is_scored_turned_away_or_waits(steps: list[Step]) -> None:
     """Conservation in one detector: rejects and what stepped or waits are what was pushed."""
@@ -95,6 +98,7 @@ def test_every_reading_is_scored_turned_away_or_waits(steps: list[Step]) -> None
         assert len(pushed) == len(rejects) + len(scores(events)) + waiting
 
 
+@FEW
 @given(wild(("p",)))
 def test_time_never_runs_backwards_within_an_epoch(steps: list[Step]) -> None:
     """Frames rise, until the source's clock was set."""
@@ -114,6 +118,7 @@ def test_time_never_runs_backwards_within_an_epoch(steps: list[Step]) -> None:
         assert other.tick in (0, one.tick + 1)
 
 
+@FEW
 @given(wild())
 def test_one_stream_cannot_touch_another(steps: list[Step]) -> None:
     """The bytes of q are those it has alone, whatever p does."""
@@ -126,6 +131,7 @@ def test_one_stream_cannot_touch_another(steps: list[Step]) -> None:
     assert msgspec.msgpack.encode(one.get("q")) == msgspec.msgpack.encode(both.get("q"))
 
 
+@FEW
 @given(wild(), st.integers(0, 60))
 def test_restored_stream_goes_on_as_if_nothing_had_been(steps: list[Step], cut: int) -> None:
     """At any point, with readings that wait and suspicions half proved, bit for bit."""
@@ -141,6 +147,7 @@ def test_restored_stream_goes_on_as_if_nothing_had_been(steps: list[Step], cut: 
     assert msgspec.msgpack.encode(straight.snapshot()) == msgspec.msgpack.encode(second.snapshot())
 
 
+@FEW
 @given(wild())
 def test_no_state_is_ever_not_a_number(steps: list[Step]) -> None:
     """NaN, infinity, the largest and the smallest number there are: all states stay numbers."""
@@ -153,6 +160,7 @@ def test_no_state_is_ever_not_a_number(steps: list[Step]) -> None:
             assert np.isfinite(np.frombuffer(stream.arrays[name])).all()
 
 
+@FEW
 @given(wild(("p",)))
 def test_tick_that_says_nothing_changes_nothing(steps: list[Step]) -> None:
     """So the daemon need not write it down."""
@@ -166,6 +174,7 @@ def test_tick_that_says_nothing_changes_nothing(steps: list[Step]) -> None:
         assert aligner.tick(memory, "p", now_ns) or before == msgspec.msgpack.encode(memory)
 
 
+@FEW
 @given(wild(("p",)))
 def test_short_way_is_the_long_way(steps: list[Step]) -> None:
     """Plain readings take a short way through the aligner; to the same end, to the last bit."""
@@ -201,6 +210,7 @@ def sound(draw: st.DrawFn) -> list[Reading]:
     return out
 
 
+@FEW
 @given(sound(), st.data())
 def test_order_of_arrival_within_the_window_changes_nothing(
     readings: list[Reading], data: st.DataObject
@@ -222,6 +232,7 @@ def test_order_of_arrival_within_the_window_changes_nothing(
     assert scores(expected) == scores(events)
 
 
+@FEW
 @given(sound(), st.data())
 def test_repeats_change_nothing(readings: list[Reading], data: st.DataObject) -> None:
     """Any number of them, of any of the newest sixteen readings, anywhere."""
@@ -239,3 +250,15 @@ def test_repeats_change_nothing(readings: list[Reading], data: st.DataObject) ->
     assert [e for e in expected if isinstance(e, QualityEvent)] == [
         e for e in events if isinstance(e, QualityEvent)
     ]
+
+
+def test_only_a_gap_is_the_reason_of_a_new_state() -> None:
+    """What else is noticed of a stream does not say that its state was reset."""
+    target = detector()
+    times = [1, 2, 7, 8]
+    run(target, [Reading("p", NOW + t * NS, {"a": float(t), "b": 0.0}) for t in times])
+    reasons = [target.snapshot().streams[0].reset_reason]
+    run(target, [Reading("p", NOW + 60 * NS, {"a": 1.0, "b": 0.0})])
+    reasons.append(target.snapshot().streams[0].reset_reason)
+
+    assert ["start", "gap"] == reasons

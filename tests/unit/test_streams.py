@@ -129,6 +129,16 @@ def test_stuck_channel_is_told_where_the_site_watches_it() -> None:
     assert ["6", "-stuck"] == stream(6, a=2.0, b=1.0)
 
 
+def test_frames_without_the_channel_neither_count_nor_end_a_stuck_one() -> None:
+    """A value that was held is no value."""
+    stream = Stream(flatline={"a": 2})
+    said = [
+        stream(t, a=value, b=float(t)) for t, value in enumerate([1.0, None, None, 1.0, None, 1.0], start=1)
+    ]
+
+    assert [["1*"], ["2"], ["3"], ["4"], ["5"], ["6", "+stuck"]] == said
+
+
 def test_resting_channel_is_not_stuck_unasked(stream: Stream) -> None:
     """A switch, a set point, a pump that is off: nothing says how long they may rest."""
     for t in range(1, 500):
@@ -309,6 +319,16 @@ def test_source_clock_set_back_with_one_value_a_topic(stream: Stream) -> None:
         said += stream(n - 30.5, at=n, a=1.0) + stream(n - 30.5, at=n + 0.01, b=1.0)
 
     assert ["late"] * 4 + ["+clock_jump", "+gap", "21.5*", "22.5", "23.5"] == said
+
+
+def test_proof_of_a_set_clock_starts_anew_with_an_older_reading(stream: Stream) -> None:
+    """Set back once more: the three are those of the newest setting."""
+    steady(stream, 50)
+    times = [30.5, 31.5, 20.5, 21.5, 22.5]
+    said = [stream(t, at=51 + n) for n, t in enumerate(times)]
+
+    assert [["late"]] * 4 == said[:4]
+    assert ["+clock_jump", "+gap", "22.5*"] == said[4]
 
 
 def test_backlog_that_comes_late_is_no_set_clock(stream: Stream) -> None:
