@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge_lstm.io.database import Database
-from edge_lstm.io.outbox import OutboxWindow
+from edge_lstm.io.outbox import Outbox
 from edge_lstm.io.rows import OutboxRow
 
 
@@ -32,7 +32,7 @@ def rows(*seqs: int) -> list[OutboxRow]:
     return [OutboxRow(seq, f"t/{seq}", b"") for seq in seqs]
 
 
-def taken(outbox: OutboxWindow) -> list[int]:
+def taken(outbox: Outbox) -> list[int]:
     """Numbers of everything that may go now."""
     found = []
     while row := outbox.take():
@@ -46,9 +46,9 @@ class Disk:
     def __init__(self, folder: Path, clock: ManualClock) -> None:
         self.database, self.clock, self.ticket = Database(folder), clock, 0
 
-    def window(self, *, window: int = 20, room: int = 2000) -> OutboxWindow:
+    def window(self, *, window: int = 20, room: int = 2000) -> Outbox:
         """What a process begins with."""
-        return OutboxWindow(
+        return Outbox(
             self.clock.monotonic,
             self.database.outbox,
             recovered=self.database.outbox(0, room),
@@ -58,7 +58,7 @@ class Disk:
             room=room,
         )
 
-    def post(self, outbox: OutboxWindow, new: Sequence[OutboxRow], *, settle: bool = True) -> None:
+    def post(self, outbox: Outbox, new: Sequence[OutboxRow], *, settle: bool = True) -> None:
         """Post rows as the loop does."""
         self.ticket += 1
         outbox.add(new, self.ticket)
@@ -66,7 +66,7 @@ class Disk:
         if settle:
             outbox.settle(self.ticket)
 
-    def confirm(self, outbox: OutboxWindow, seqs: Sequence[int]) -> None:
+    def confirm(self, outbox: Outbox, seqs: Sequence[int]) -> None:
         """The broker has them."""
         for seq in seqs:
             outbox.confirm(seq)
