@@ -25,7 +25,7 @@ from edge_lstm.errors import SnapshotError
 from edge_lstm.io.health import Health, HealthModel
 from edge_lstm.io.outbox import Outbox
 from edge_lstm.io.snapshot import DaemonSnapshot, StateDir
-from edge_lstm.io.systemd import Notifier
+from edge_lstm.io.systemd import Notifier, Watchdog
 from edge_lstm.io.transport import (
     Confirmed,
     Connected,
@@ -139,8 +139,7 @@ class Loop:
         self._clock, config = parts.clock, parts.config
         self._health_timer = Timer(self._clock, config.publish.health_interval_s)
         self._snapshot_timer = Timer(self._clock, config.snapshot.interval_s)
-        watchdog_s = parts.notifier.watchdog_s
-        self._watchdog = Timer(self._clock, watchdog_s / 3) if watchdog_s else None
+        self._watchdog = Watchdog(parts.notifier, self._clock)
         self._throttle = Throttle(self._clock.monotonic)
         self._began = self._clock.monotonic()
         self._saved: float | None = None
@@ -262,12 +261,11 @@ class Loop:
 
     def _patience_s(self) -> float:
         timers = (self._health_timer, self._snapshot_timer, self._watchdog)
-        return max(0.0, min(timer.left_s() for timer in timers if timer is not None))
+        return max(0.0, min(timer.left_s() for timer in timers))
 
     def _keep_time(self) -> None:
         # A network thread that is gone cannot be brought back from here; the watchdog can.
-        if self._watchdog is not None and self._watchdog.due() and self._transport.alive:
-            self._parts.notifier.alive()
+        self._watchdog.turn(transport_alive=self._transport.alive)
         if self._snapshot_timer.due():
             self._save()
         if self._health_timer.due():
