@@ -20,6 +20,7 @@ __all__ = [
     "DeviceConfig",
     "InputConfig",
     "LogLevel",
+    "MetricsConfig",
     "MqttConfig",
     "PublishConfig",
     "SnapshotConfig",
@@ -137,6 +138,18 @@ class SnapshotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     interval_s: Seconds = 60.0
 
 
+class MetricsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Metrics for Prometheus (docs/howto-monitor.md).
+
+    Attributes:
+        listen: Address and port that answer GET /metrics, like 127.0.0.1:9464; null is off.
+        allow_remote: Whether the address may be one that other machines can reach; there is no login.
+    """
+
+    listen: str | None = None
+    allow_remote: bool = False
+
+
 class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything about one daemon.
 
@@ -152,6 +165,7 @@ class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         commission: How an asset that the bundle does not name is learned.
         publish: What is published, and how often.
         snapshot: How often the states are written down.
+        metrics: Metrics for Prometheus.
         max_assets: Readings of more assets than this are rejected.
         log_level: Least level that is logged.
     """
@@ -166,6 +180,7 @@ class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     commission: CommissionConfig = CommissionConfig()
     publish: PublishConfig = PublishConfig()
     snapshot: SnapshotConfig = SnapshotConfig()
+    metrics: MetricsConfig = MetricsConfig()
     max_assets: Assets = 1000
     log_level: LogLevel = "info"
 
