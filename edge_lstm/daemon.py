@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -12,16 +12,20 @@ import msgspec
 
 from edge_lstm import __version__
 from edge_lstm.accelerator import Runner, accelerate
-from edge_lstm.backends import Selected, select_backend, step_us
-from edge_lstm.bundle import Bundle, open_bundle
+from edge_lstm.backends import Selected, step_us
+from edge_lstm.bundle import Bundle
 from edge_lstm.clock import ArrivalClock, Clock, SystemClock
 from edge_lstm.contracts.alarm import AlarmOverrides
 from edge_lstm.contracts.config import DeviceConfig
 from edge_lstm.contracts.manifest import Manifest
+from edge_lstm.contracts.status import Status
 from edge_lstm.core.backend import Backend
 from edge_lstm.core.detector import Detector
 from edge_lstm.engine import Engine
+from edge_lstm.io.answers import Answers, Notice
+from edge_lstm.io.control import control_listener
 from edge_lstm.io.health import HealthModel
+from edge_lstm.io.metrics_http import metrics_listener
 from edge_lstm.io.mqtt import MqttTransport
 from edge_lstm.io.outbox import Outbox
 from edge_lstm.io.settings import mqtt_settings
@@ -29,45 +33,85 @@ from edge_lstm.io.snapshot import StateDir
 from edge_lstm.io.systemd import Notifier
 from edge_lstm.io.transport import Subscription
 from edge_lstm.logs import event
-from edge_lstm.loop import Loop, Parts, Stop
+from edge_lstm.loop import Life, Loop, Outcome, Parts, Stop
+from edge_lstm.reload import Prepared, Reloader, prepare
 from edge_lstm.restore import restore
-from edge_lstm.selftest import verify
 from edge_lstm.topics import Template
 
-__all__ = ["make_engine", "serve", "unknown_channels"]
+__all__ = ["answering", "make_engine", "serve", "unknown_channels"]
 
 log = logging.getLogger(__name__)
 
 
-def serve(config: DeviceConfig, *, environ: MutableMapping[str, str]) -> None:
-    """Run until SIGTERM or SIGINT.
+def serve(load: Callable[[], DeviceConfig], *, environ: MutableMapping[str, str]) -> None:
+    """Run until SIGTERM or SIGINT; SIGHUP reads the configuration anew.
 
     Nothing is read from the broker before the bundle is verified and its golden vectors
     have come out on this board.
 
     Args:
-        config: The site.
+        load: Reads the site's configuration.
         environ: Where systemd's variables are; they are taken out.
 
     Raises:
-        OperatorError: It cannot begin: state folder, bundle, backend, or a file that the
-            configuration names.
+        OperatorError: It cannot begin: configuration, state folder, bundle, backend, or a file
+            that the configuration names.
     """
-    notifier = Notifier.from_environment(environ)
-    stop, clock = Stop(), SystemClock()
-    with _signals(stop), closing(StateDir(Path(config.state_dir))) as state:
+    config = load()
+    stop, clock, notice = Stop(), SystemClock(), Notice[Status]()
+    life = Life(clock.monotonic())
+    with (
+        closing(Notifier.from_environment(environ)) as notifier,
+        _signals(stop),
+        closing(StateDir(Path(config.state_dir))) as state,
+    ):
         notifier.status("verifying the bundle")
-        bundle = open_bundle(config.bundle)
-        # The CPU comes first in any case: it takes over when the Edge TPU is lost.
-        selected = select_backend(bundle, "auto" if config.backend == "edgetpu" else config.backend)
-        result = verify(bundle, selected.backend)
-        log.info(
-            event("bundle.verified", path=bundle.path, sha256=bundle.sha256[:16], off_by=result.greatest)
-        )
-        runner = _runner(config, bundle, selected)
-        _tell_start(config, bundle, selected, runner)
-        parts = _assemble(config, bundle, runner, state=state, notifier=notifier, stop=stop, clock=clock)
-        Loop(parts).run()
+        reloader = Reloader(load, prepare(config))
+        with answering(config, notice):
+            outcome: Outcome = "reload"
+            while outcome == "reload":
+                ready = reloader.switch()
+                runner = _runner(ready.config, ready.bundle, ready.selected)
+                _tell_start(ready.config, ready.bundle, ready.selected, runner)
+                parts = _assemble(
+                    ready,
+                    runner,
+                    state=state,
+                    notifier=notifier,
+                    stop=stop,
+                    clock=clock,
+                    reloader=reloader,
+                    notice=notice,
+                    life=life,
+                )
+                outcome = Loop(parts).run()
+                runner.close()
+
+
+@contextmanager
+def answering(config: DeviceConfig, notice: Notice[Status]) -> Iterator[None]:
+    """Answer ``edge-lstm status`` and scrapers from a notice.
+
+    A socket that cannot be made costs the answers of ``status``, never the daemon.
+
+    Args:
+        config: The site; its state folder is held by this process.
+        notice: The newest facts.
+
+    Raises:
+        ConfigError: ``metrics.listen`` cannot be had.
+    """
+    listeners = []
+    if config.metrics.listen is not None:
+        listeners.append(metrics_listener(config.metrics.listen, notice))
+        log.info(event("metrics.listening", address=config.metrics.listen))
+    try:
+        listeners.append(control_listener(Path(config.state_dir), notice))
+    except OSError as error:
+        log.warning(event("control.unavailable", reason=error.strerror or error))
+    with closing(Answers(listeners)) as answers:
+        answers.start()
+        yield
 
 
 def _runner(config: DeviceConfig, bundle: Bundle, selected: Selected) -> Runner:
@@ -91,16 +135,19 @@ def make_engine(config: DeviceConfig, bundle: Bundle, backend: Backend, *, clock
     return Engine(config, detector, manifest=bundle.manifest, clock=clock)
 
 
-def _assemble(
-    config: DeviceConfig,
-    bundle: Bundle,
+def _assemble(  # noqa: PLR0913 - everything a daemon is made of comes together here
+    ready: Prepared,
     runner: Runner,
     *,
     state: StateDir,
     notifier: Notifier,
     stop: Stop,
     clock: Clock,
+    reloader: Reloader,
+    notice: Notice[Status],
+    life: Life,
 ) -> Parts:
+    config, bundle = ready.config, ready.bundle
     settings = mqtt_settings(config)
     begin = restore(
         state, lambda: make_engine(config, bundle, runner, clock=clock), sha256=bundle.sha256, clock=clock
@@ -126,6 +173,10 @@ def _assemble(
         model=HealthModel(manifest.id, manifest.version, bundle.sha256),
         backend=runner,
         farewell=settings.will,
+        online=settings.online,
+        reloader=reloader,
+        notice=notice,
+        life=life,
         filters=filters,
         obsolete=obsolete,
         reset_reason=begin.reset_reason,
@@ -166,12 +217,16 @@ def _tell_start(config: DeviceConfig, bundle: Bundle, selected: Selected, runner
 
 @contextmanager
 def _signals(stop: Stop) -> Iterator[None]:
-    """SIGTERM and SIGINT ask the loop to end; afterwards they mean what they meant before."""
+    """SIGTERM and SIGINT ask the loop to end, SIGHUP to reload; afterwards they mean what they did."""
 
-    def ask(_number: int, _frame: object) -> None:
-        stop.request()
+    def ask(number: int, _frame: object) -> None:
+        if number == signal.SIGHUP:
+            stop.request_reload()
+        else:
+            stop.request()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield
     finally:

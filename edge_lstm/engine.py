@@ -63,6 +63,7 @@ class Engine:
 
     def handle(self, message: Message) -> list[Publication]:
         """Take one message; everything that is to be published for it, in order."""
+        self.counters.received += 1
         item = self._read(message)
         if isinstance(item, Reject):
             self._rejected(item, topic=message.topic)

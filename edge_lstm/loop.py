@@ -20,8 +20,11 @@ from edge_lstm.accelerator import Runner
 from edge_lstm.clock import Clock
 from edge_lstm.contracts.commission import Commission
 from edge_lstm.contracts.config import DeviceConfig
+from edge_lstm.contracts.status import Status, StatusStorage
 from edge_lstm.engine import Engine
 from edge_lstm.errors import SnapshotError
+from edge_lstm.io.answers import Notice
+from edge_lstm.io.facts import More, status_of
 from edge_lstm.io.health import Health, HealthModel
 from edge_lstm.io.outbox import Outbox
 from edge_lstm.io.snapshot import DaemonSnapshot, StateDir
@@ -37,9 +40,10 @@ from edge_lstm.io.transport import (
     TransportEvent,
 )
 from edge_lstm.logs import Throttle, event
+from edge_lstm.reload import Reloader
 from edge_lstm.times import format_time
 
-__all__ = ["Loop", "Parts", "Stop"]
+__all__ = ["Life", "Loop", "Outcome", "Parts", "Stop"]
 
 log = logging.getLogger(__name__)
 
@@ -48,19 +52,29 @@ _STOP_S = 3.0
 _FAILURES = 10
 """Messages in a row that may meet a fault of ours before the process ends and is started anew."""
 
+_FACTS_S = 1.0
+
+Outcome = Literal["stopped", "reload"]
+
 _ENCODER = msgspec.json.Encoder()
 
 
 class Stop:
-    """The wish to end. `request` is safe in a signal handler."""
+    """The wish to end, or to read the configuration anew; both are safe in a signal handler."""
 
     def __init__(self) -> None:
-        self.requested = False
+        self.requested = self.reload_requested = False
         self._wake: Callable[[], None] | None = None
 
     def request(self) -> None:
         """Ask the loop to end after the current message."""
         self.requested = True
+        if self._wake is not None:
+            self._wake()
+
+    def request_reload(self) -> None:
+        """Ask the loop to read the configuration anew after the current message."""
+        self.reload_requested = True
         if self._wake is not None:
             self._wake()
 
@@ -93,6 +107,21 @@ class Timer:
         return True
 
 
+@dataclass(slots=True)
+class Life:
+    """What is counted from the start of the process, over reloads.
+
+    Attributes:
+        began_s: Start, monotonic seconds.
+        connections: Connections to the broker.
+        sessions_lost: Times that the broker had forgotten us.
+    """
+
+    began_s: float
+    connections: int = 0
+    sessions_lost: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What a loop is made of.
@@ -109,6 +138,10 @@ class Parts:
         model: Which model runs.
         backend: What runs it.
         farewell: The last publication.
+        online: The last publication before a reload: that we are there, as before.
+        reloader: Reads the configuration anew.
+        notice: Where the facts for ``edge-lstm status`` and the metrics are laid out.
+        life: What is counted from the start of the process.
         filters: Topic filters of this configuration.
         obsolete: Topic filters of an earlier one, given up at the first connection.
         reset_reason: Why this start is a cold one although there was a snapshot.
@@ -125,6 +158,10 @@ class Parts:
     model: HealthModel
     backend: Runner
     farewell: Publication
+    online: Publication
+    reloader: Reloader
+    notice: Notice[Status]
+    life: Life
     filters: tuple[str, ...]
     obsolete: tuple[str, ...] = ()
     reset_reason: Literal["damaged", "other_bundle"] | None = None
@@ -140,8 +177,8 @@ class Loop:
         self._health_timer = Timer(self._clock, config.publish.health_interval_s)
         self._snapshot_timer = Timer(self._clock, config.snapshot.interval_s)
         self._watchdog = Watchdog(parts.notifier, self._clock)
+        self._facts_timer = Timer(self._clock, _FACTS_S)
         self._throttle = Throttle(self._clock.monotonic)
-        self._began = self._clock.monotonic()
         self._saved: float | None = None
         self._connected = self._subscribed = False
         self._connections = 0
@@ -149,16 +186,20 @@ class Loop:
         self._problems: dict[str, str] = {}
         parts.stop.wakes(self._transport.wake)
 
-    def run(self) -> None:
-        """Work until asked to stop, then save, say farewell and end."""
+    def run(self) -> Outcome:
+        """Work until asked to stop, then save, say farewell and end; or until a reload has been proven."""
         self._transport.start()
         self._parts.notifier.ready()
         self._tell_status()
+        self._lay_out()
         while not self._parts.stop.requested:
             for found in self._transport.receive(self._patience_s()):
                 self._take(found)
             self._keep_time()
+            if self._parts.stop.reload_requested and self._reload():
+                return "reload"
         self._end()
+        return "stopped"
 
     # -------------------------------------------------------------------------------- events
 
@@ -231,7 +272,9 @@ class Loop:
     def _on_connected(self, found: Connected) -> None:
         self._connected = True
         self._connections += 1
+        self._parts.life.connections += 1
         if not found.session_present and self._connections > 1:
+            self._parts.life.sessions_lost += 1
             log.warning(event("mqtt.session_lost", detail="readings sent meanwhile are lost"))
             self._outbox.add(self._engine.retained())
         topic = f"{self._parts.config.root}/model"
@@ -260,7 +303,7 @@ class Loop:
     # -------------------------------------------------------------------------------- time
 
     def _patience_s(self) -> float:
-        timers = (self._health_timer, self._snapshot_timer, self._watchdog)
+        timers = (self._health_timer, self._snapshot_timer, self._facts_timer, self._watchdog)
         return max(0.0, min(timer.left_s() for timer in timers))
 
     def _keep_time(self) -> None:
@@ -273,8 +316,10 @@ class Loop:
             self._pump()
             self._publish_health()
             self._tell_status()
+        if self._facts_timer.due():
+            self._lay_out()
 
-    def _save(self) -> None:
+    def _save(self) -> bool:
         parts = self._parts
         waiting = parts.obsolete if not self._connections else ()
         snapshot = DaemonSnapshot(
@@ -290,9 +335,10 @@ class Loop:
             self._problems["snapshot"] = str(error)
             if self._throttle.admit("snapshot") is not None:
                 log.warning(event("snapshot.failed", detail=error))
-            return
+            return False
         self._problems.pop("snapshot", None)
         self._saved = self._clock.monotonic()
+        return True
 
     # -------------------------------------------------------------------------------- what is told
 
@@ -305,6 +351,7 @@ class Loop:
         parts, counters, now = self._parts, self._engine.counters, self._clock.monotonic()
         if parts.backend.problem:
             self._problems["backend"] = parts.backend.problem
+        self._note_reload()
         if self._outbox.dropped:
             self._problems["outbox"] = f"{self._outbox.dropped} alerts or other messages were given up"
         seen, commissions = counters.last_reading_ns, self._engine.detector.commissions()
@@ -316,7 +363,7 @@ class Loop:
             status="degraded" if self._problems else "ok" if self._subscribed else "starting",
             problems=list(self._problems.values()),
             time=format_time(self._clock.time_ns()),
-            uptime_s=round(now - self._began, 3),
+            uptime_s=round(now - parts.life.began_s, 3),
             version=__version__,
             model=parts.model,
             backend=parts.backend.name,
@@ -334,7 +381,7 @@ class Loop:
             queue=self._transport.backlog,
             outbox=len(self._outbox),
             dropped={"scores": self._transport.dropped, "outbox": self._outbox.dropped},
-            connections=self._connections,
+            connections=parts.life.connections,
             last_reading=format_time(seen) if seen else None,
             snapshot_age_s=None if self._saved is None else round(now - self._saved, 3),
             state_reset_reason=parts.reset_reason,
@@ -348,6 +395,35 @@ class Loop:
             what = f"not watched, its baseline is unsteady: {first.asset} ({first.reason}){more}"
             self._problems["commission"] = what
 
+    def _note_reload(self) -> None:
+        self._problems.pop("reload", None)
+        if problem := self._parts.reloader.problem:
+            self._problems["reload"] = problem
+
+    def _lay_out(self) -> None:
+        """Facts for whoever asks; they are there to be read, so nobody has to wait for this thread."""
+        parts, health = self._parts, self.health()
+        more = More(
+            transport="paho",
+            connected=self._connected,
+            subscribed=self._subscribed,
+            sessions_lost=parts.life.sessions_lost,
+            received=self._engine.counters.received,
+            resident=health.assets,
+            refused={"refused": self._outbox.refused} if self._outbox.refused else {},
+            storage=StatusStorage(
+                state_dir=parts.config.state_dir,
+                durability="batched",
+                loss_window_s=parts.config.snapshot.interval_s,
+                lag_s=health.snapshot_age_s or 0.0,
+                commit_age_s=health.snapshot_age_s,
+                snapshot_age_s=health.snapshot_age_s,
+                journal_bytes=0,
+            ),
+            reloads=parts.reloader.reloads,
+        )
+        parts.notice.latest = status_of(parts.config, health, more)
+
     def _tell_status(self) -> None:
         mqtt, counters = self._parts.config.mqtt, self._engine.counters
         if not self._connected:
@@ -360,6 +436,24 @@ class Loop:
 
     # -------------------------------------------------------------------------------- the end
 
+    def _reload(self) -> bool:
+        """Make room for a new configuration if it is good; else go on with this one."""
+        parts = self._parts
+        parts.stop.reload_requested = False
+        parts.notifier.reloading()
+        parts.notifier.status("reading the configuration anew")
+        if parts.reloader.check():
+            self._drain()
+            if self._save():
+                # Not a farewell: the broker keeps the session, and "offline" would be read as a fault.
+                self._transport.stop(parts.online, timeout_s=_STOP_S)
+                return True
+            parts.reloader.refuse("the states cannot be written down, and would be lost")
+        parts.notifier.ready()
+        self._publish_health()
+        self._tell_status()
+        return False
+
     def _end(self) -> None:
         """Messages that wait stay unacknowledged, so the broker delivers them to the next process."""
         log.info(event("daemon.stopping"))
@@ -369,7 +463,6 @@ class Loop:
         # It is retained: "ok" would be read for as long as we are away.
         self._publish_health(msgspec.structs.replace(self.health(), status="stopped"))
         self._transport.stop(self._parts.farewell, timeout_s=_STOP_S)
-        self._parts.notifier.close()
         log.info(event("daemon.stopped", frames=self._engine.counters.frames, unsent=len(self._outbox)))
 
     def _drain(self) -> None:

@@ -43,6 +43,7 @@ class Counters(msgspec.Struct):
         bad_values: Values of the model's channels that were there but were not numbers.
         failures: Messages that met a fault of ours.
         rejects: What was turned away, by reason.
+        received: Messages of any kind.
         last_reading_ns: Time of arrival of the newest reading, nanoseconds since 1970-01-01 UTC; 0 is never.
     """
 
@@ -52,6 +53,7 @@ class Counters(msgspec.Struct):
     bad_values: int = 0
     failures: int = 0
     rejects: dict[str, int] = {}
+    received: int = 0
     last_reading_ns: int = 0
 
 

@@ -13,12 +13,15 @@ import msgspec
 import pytest
 
 from edge_lstm.accelerator import Runner
+from edge_lstm.backends import Selected
+from edge_lstm.bundle import Bundle
 from edge_lstm.contracts.alert import Alert
 from edge_lstm.contracts.commission import CommissionConfig
 from edge_lstm.contracts.config import DeviceConfig
 from edge_lstm.core.backend import TensorArray
 from edge_lstm.core.detector import Detector
 from edge_lstm.engine import Engine
+from edge_lstm.io.answers import Notice
 from edge_lstm.io.health import HealthModel
 from edge_lstm.io.outbox import Outbox
 from edge_lstm.io.snapshot import StateDir
@@ -33,7 +36,8 @@ from edge_lstm.io.transport import (
     TransportEvent,
     Woken,
 )
-from edge_lstm.loop import Loop, Parts, Stop
+from edge_lstm.loop import Life, Loop, Parts, Stop
+from edge_lstm.reload import Prepared, Reloader
 from edge_lstm.restore import restore
 from edge_lstm.testing import FakeBackend, fake_manifest
 from edge_lstm.times import NS
@@ -172,6 +176,12 @@ class House:
         )
         return Engine(self.config, detector, manifest=manifest, clock=self.clock)
 
+    def reloader(self) -> Reloader:
+        """What runs is all that there is to run."""
+        bundle = Bundle(Path("b"), self.sha256, fake_manifest(), {})
+        running = Prepared(self.config, bundle, Selected(self.backend, "as chosen"))
+        return Reloader(lambda: self.config, running)
+
     def run(
         self, *script: TransportEvent | float, answers: bool = True, limit: int = 2000
     ) -> ScriptedTransport:
@@ -194,6 +204,10 @@ class House:
             model=HealthModel("fake", "1", self.sha256),
             backend=Runner(self.backend, None, "as chosen"),
             farewell=FAREWELL,
+            online=msgspec.structs.replace(FAREWELL, payload=b"online"),
+            reloader=self.reloader(),
+            notice=Notice(),
+            life=Life(self.clock.monotonic()),
             filters=("plant/+",),
             reset_reason=begin.reset_reason,
         )
