@@ -217,6 +217,7 @@ class Loop:
                 self._connected = self._subscribed = False
                 self._outbox.requeue()
                 self._tell_status()
+                self._lay_out()
             case _:
                 pass
 
@@ -294,6 +295,7 @@ class Loop:
         else:
             log.info(event("mqtt.subscribed", filters=", ".join(self._parts.filters)))
         self._publish_health()
+        self._lay_out()
 
     def _pump(self) -> None:
         while self._connected and (found := self._outbox.take()):
@@ -452,6 +454,7 @@ class Loop:
         parts.notifier.ready()
         self._publish_health()
         self._tell_status()
+        self._lay_out()
         return False
 
     def _end(self) -> None:

@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Thread
 from typing import Generic, TypeVar
 
@@ -56,12 +57,14 @@ class Listener:
         answer: The bytes received so far to the answer, or ``None`` while more must come; ``b""``
             ends the connection without a word. May raise nothing.
         admits: Whether to speak to this connection at all.
+        path: The socket's file, removed at the end.
     """
 
     name: str
     socket: socket.socket
     answer: Callable[[bytes], bytes | None]
     admits: Callable[[socket.socket], bool] = lambda _connection: True
+    path: Path | None = None
     connections: dict[int, _Connection] = field(default_factory=dict)
 
 
@@ -109,6 +112,8 @@ class Answers:
                 self._drop(connection)
             self._selector.unregister(one.socket)
             one.socket.close()
+            if one.path is not None:
+                one.path.unlink(missing_ok=True)
         self._selector.close()
         self._end_out.close()
 

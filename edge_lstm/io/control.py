@@ -14,6 +14,7 @@ import socket
 import stat
 import struct
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,7 +60,7 @@ def control_listener(state_dir: Path, notice: Notice[Status]) -> Listener:
         os.fchmod(bound.fileno(), 0o600)
         with _address(path) as address:
             bound.bind(address)
-        bound.listen(16)
+        bound.listen(64)
     except OSError:
         bound.close()
         raise
@@ -68,6 +69,7 @@ def control_listener(state_dir: Path, notice: Notice[Status]) -> Listener:
         socket=bound,
         answer=lambda question: control_answer(question, notice.latest),
         admits=_is_ours,
+        path=path,
     )
 
 
@@ -94,7 +96,7 @@ def ask(state_dir: Path, *, timeout_s: float = 5.0) -> Status | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout_s)
         with _address(state_dir / CONTROL) as address:
-            connection.connect(address)
+            _connect(connection, address, until=time.monotonic() + timeout_s)
         connection.sendall(QUESTION)
         answer = bytearray()
         while part := connection.recv(65536):
@@ -104,6 +106,19 @@ def ask(state_dir: Path, *, timeout_s: float = 5.0) -> Status | None:
     if not answer:
         raise PermissionError("it answers its own user and root only")
     return msgspec.json.decode(answer, type=Status | None)
+
+
+def _connect(connection: socket.socket, address: str, *, until: float) -> None:
+    """Connect; a full queue is EAGAIN at once, other than with TCP (unix(7)), so it is tried again."""
+    while True:
+        try:
+            connection.connect(address)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise TimeoutError(errno.ETIMEDOUT, "too many others ask") from None
+            time.sleep(0.02)
+        else:
+            return
 
 
 @contextmanager
