@@ -53,7 +53,7 @@ class Listener:
 
     Attributes:
         name: For the log.
-        socket: Bound and listening; closed by `Answers`.
+        bound: A socket that listens; closed by `Answers`.
         answer: The bytes received so far to the answer, or ``None`` while more must come; ``b""``
             ends the connection without a word. May raise nothing.
         admits: Whether to speak to this connection at all.
@@ -61,7 +61,7 @@ class Listener:
     """
 
     name: str
-    socket: socket.socket
+    bound: socket.socket
     answer: Callable[[bytes], bytes | None]
     admits: Callable[[socket.socket], bool] = lambda _connection: True
     path: Path | None = None
@@ -73,7 +73,7 @@ class _Connection:
     """A client in the middle of a question or an answer."""
 
     listener: Listener
-    socket: socket.socket
+    client: socket.socket
     deadline: float
     question: bytearray = field(default_factory=bytearray)
     answer: memoryview | None = None
@@ -94,8 +94,8 @@ class Answers:
         self._end_in, self._end_out = socket.socketpair()
         self._selector.register(self._end_out, selectors.EVENT_READ, None)
         for one in self._listeners:
-            one.socket.setblocking(False)
-            self._selector.register(one.socket, selectors.EVENT_READ, one)
+            one.bound.setblocking(False)
+            self._selector.register(one.bound, selectors.EVENT_READ, one)
         self._thread = Thread(target=self._work, name="answers", daemon=True)
 
     def start(self) -> None:
@@ -110,8 +110,8 @@ class Answers:
         for one in self._listeners:
             for connection in list(one.connections.values()):
                 self._drop(connection)
-            self._selector.unregister(one.socket)
-            one.socket.close()
+            self._selector.unregister(one.bound)
+            one.bound.close()
             if one.path is not None:
                 one.path.unlink(missing_ok=True)
         self._selector.close()
@@ -143,7 +143,7 @@ class Answers:
 
     def _accept(self, listener: Listener) -> None:
         try:
-            taken, _ = listener.socket.accept()
+            taken, _ = listener.bound.accept()
         except BlockingIOError:  # the client has gone again
             return
         except OSError as error:  # out of files, say: a pause, or this would be a busy loop
@@ -161,12 +161,12 @@ class Answers:
         self._selector.register(taken, selectors.EVENT_READ, found)
 
     def _drop(self, found: _Connection) -> None:
-        found.listener.connections.pop(found.socket.fileno(), None)
-        self._selector.unregister(found.socket)
-        found.socket.close()
+        found.listener.connections.pop(found.client.fileno(), None)
+        self._selector.unregister(found.client)
+        found.client.close()
 
     def _serve(self, found: _Connection) -> None:
-        if found.socket.fileno() < 0:  # it gave way earlier in this round
+        if found.client.fileno() < 0:  # it gave way earlier in this round
             return
         try:
             done = self._read(found) if found.answer is None else self._write(found, found.answer)
@@ -179,7 +179,7 @@ class Answers:
 
     def _read(self, found: _Connection) -> bool:
         """Take what has come; true when the connection is over."""
-        part = found.socket.recv(_MOST_BYTES + 1 - len(found.question))
+        part = found.client.recv(_MOST_BYTES + 1 - len(found.question))
         found.question += part
         if not part or len(found.question) > _MOST_BYTES:
             return True
@@ -187,12 +187,12 @@ class Answers:
         if answer is None:
             return False
         found.answer = memoryview(answer)
-        self._selector.modify(found.socket, selectors.EVENT_WRITE, found)
+        self._selector.modify(found.client, selectors.EVENT_WRITE, found)
         return self._write(found, found.answer)
 
     def _write(self, found: _Connection, left: memoryview) -> bool:
         """Send what the client takes; true when it has all."""
         if left:
-            left = left[found.socket.send(left[:_CHUNK]) :]
+            left = left[found.client.send(left[:_CHUNK]) :]
         found.answer = left
         return not left

@@ -66,7 +66,7 @@ def control_listener(state_dir: Path, notice: Notice[Status]) -> Listener:
         raise
     return Listener(
         name="control",
-        socket=bound,
+        bound=bound,
         answer=lambda question: control_answer(question, notice.latest),
         admits=_is_ours,
         path=path,

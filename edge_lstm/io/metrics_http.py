@@ -35,9 +35,7 @@ def metrics_listener(listen: str, notice: Notice[Status]) -> Listener:
             key="metrics.listen",
             do="take a free port of this machine, or set it to null",
         ) from error
-    return Listener(
-        name="metrics", socket=bound, answer=lambda question: http_answer(question, notice.latest)
-    )
+    return Listener(name="metrics", bound=bound, answer=lambda question: http_answer(question, notice.latest))
 
 
 def http_answer(question: bytes, status: Status | None) -> bytes | None:

@@ -251,7 +251,7 @@ def test_look_survives_any_answer(tmp_path: Path, answer: bytes) -> None:
     bound = socket.socket(socket.AF_UNIX)
     bound.bind(str(tmp_path / CONTROL))
     bound.listen()
-    listener = Listener(name="other", socket=bound, answer=lambda _question: answer)
+    listener = Listener(name="other", bound=bound, answer=lambda _question: answer)
     with closing(Answers([listener])) as answers:
         answers.start()
         found = look(tmp_path)
