@@ -76,7 +76,7 @@ def report(status: Status) -> str:
     lines = [("state", f"{status.state}, pid {status.pid}, up {_span(status.uptime_s)}")]
     lines += [("problem", problem) for problem in status.problems]
     lines += [
-        ("runs", f"edge-lstm {status.version} as node {status.node}, {status.reloads} reloads"),
+        ("runs", f"edge-lstm {status.version} as node {status.node}, reloads {status.reloads}"),
         ("bundle", f"{status.bundle.id} {status.bundle.version} (sha256 {status.bundle.sha256[:16]})"),
         ("backend", f"{status.backend.name}: {status.backend.reason}"),
         ("broker", _broker(status)),
@@ -108,11 +108,11 @@ def _broker(status: Status) -> str:
     found = status.broker
     there = "connected" if found.connected else "not connected"
     granted = "" if found.subscribed else ", not subscribed"
-    lost = f", {found.sessions_lost} sessions lost" if found.sessions_lost else ""
+    lost = f", sessions lost {found.sessions_lost}" if found.sessions_lost else ""
     tls = " with TLS" if found.tls else ""
     return (
         f"{found.address}{tls} as {found.client_id} ({found.transport}): {there}{granted}, "
-        f"{found.connections} connections{lost}, backlog {found.backlog}"
+        f"connections {found.connections}{lost}, backlog {found.backlog}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -317,6 +318,19 @@ def test_metrics_have_every_fact() -> None:
     }
     assert expected == {name: found[name] for name in expected}
     assert "edge_lstm_snapshot_age_seconds" not in found
+
+
+def test_metrics_and_their_page_agree() -> None:
+    """Every metric is explained, and every rule asks for one that there is."""
+    full = msgspec.structs.replace(
+        STATUS,
+        readings=msgspec.structs.replace(STATUS.readings, last=STATUS.time),
+        storage=msgspec.structs.replace(STATUS.storage, snapshot_age_s=1.0),
+    )
+    rendered = {name.partition("{")[0] for name in parse(render(full).decode())}
+    page = (Path(__file__).parents[2] / "docs" / "howto-monitor.md").read_text("utf-8")
+
+    assert rendered == set(re.findall(r"\bedge_lstm_[a-z0-9_]+", page))
 
 
 def test_metrics_labels_are_bounded_and_escaped() -> None:

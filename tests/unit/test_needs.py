@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -13,6 +14,7 @@ from edge_lstm.doctor.capacity import capacity
 from edge_lstm.doctor.needs import fragment, needs
 from edge_lstm.doctor.probe import Measured
 
+ROOT = Path(__file__).parents[2]
 SITE = DeviceConfig(
     node="n", bundle="b", mqtt=MqttConfig(username="edge"), inputs=(InputConfig(topic="plant/{asset}/x"),)
 )
@@ -148,3 +150,16 @@ def test_rate_and_outage_belong_together(options: list[str]) -> None:
 
     assert 2 == done.exit_code
     assert re.search("belong together", done.output)
+
+
+def test_page_shows_what_doctor_writes() -> None:
+    """The settings in the document are those of the program."""
+    site = DeviceConfig(
+        node="press-3",
+        bundle="b",
+        mqtt=MqttConfig(username="press-3"),
+        inputs=(InputConfig(topic="plant/{asset}/readings"),),
+    )
+    page = (ROOT / "docs" / "howto-mosquitto.md").read_text("utf-8")
+
+    assert f"```conf\n{fragment(needs(50, 7200), site)}```" in page
