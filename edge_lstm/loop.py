@@ -115,11 +115,14 @@ class Life:
         began_s: Start, monotonic seconds.
         connections: Connections to the broker.
         sessions_lost: Times that the broker had forgotten us.
+        owes_farewell: Whether "online" stands at the broker and no last will would take it back:
+            from the end of a connection by a reload until the next one.
     """
 
     began_s: float
     connections: int = 0
     sessions_lost: int = 0
+    owes_farewell: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,6 +277,7 @@ class Loop:
         self._connected = True
         self._connections += 1
         self._parts.life.connections += 1
+        self._parts.life.owes_farewell = False
         if not found.session_present and self._connections > 1:
             self._parts.life.sessions_lost += 1
             log.warning(event("mqtt.session_lost", detail="readings sent meanwhile are lost"))
@@ -449,6 +453,7 @@ class Loop:
             if self._save():
                 # Not a farewell: the broker keeps the session, and "offline" would be read as a fault.
                 self._transport.stop(parts.online, timeout_s=_STOP_S)
+                parts.life.owes_farewell = self._connected
                 return True
             parts.reloader.refuse("the states cannot be written down, and would be lost")
         parts.notifier.ready()
@@ -461,6 +466,8 @@ class Loop:
         """Messages that wait stay unacknowledged, so the broker delivers them to the next process."""
         log.info(event("daemon.stopping"))
         self._parts.notifier.stopping()
+        if self._parts.life.owes_farewell:
+            self._drain_until(lambda: not self._parts.life.owes_farewell)
         self._drain()
         self._save()
         # It is retained: "ok" would be read for as long as we are away.
@@ -470,8 +477,11 @@ class Loop:
 
     def _drain(self) -> None:
         """A moment for the broker to confirm what is under way; the rest is in the snapshot."""
+        self._drain_until(lambda: not self._connected or len(self._outbox) <= self._outbox.refused)
+
+    def _drain_until(self, done: Callable[[], bool]) -> None:
         deadline = self._clock.monotonic() + _DRAIN_S
-        while self._connected and len(self._outbox) > self._outbox.refused:
+        while not done():
             left_s = deadline - self._clock.monotonic()
             if left_s <= 0:
                 return

@@ -25,7 +25,7 @@ from edge_lstm.io.control import CONTROL, ask
 from edge_lstm.io.health import Health
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import Device, Judge, Listener, MakeDevice, Row, Sensor
+    from tests.integration.conftest import Broker, Device, Judge, Listener, MakeDevice, Row, Sensor
 
 pytestmark = pytest.mark.broker
 
@@ -108,6 +108,44 @@ def test_reload_loses_no_reading_and_keeps_the_states(
         facts(device).broker.sessions_lost,
     )
     assert 0 == device.end()
+
+
+def test_reloads_in_a_row_leave_nothing_behind(
+    listener: Listener, sensor: Sensor, make_device: MakeDevice, many_rows: list[Row], judge: Judge
+) -> None:
+    """SIGHUP upon SIGHUP: every reading once, no thread and no file more; the last word is true."""
+    device = make_device()
+    device.start()
+    hang_up(device)
+    listener.wait(lambda: facts(device).reloads == 1 and facts(device).state == "ok", "the first reload")
+    before = facts(device).process
+    for first in range(0, 600, 30):
+        hang_up(device)
+        sensor.send(READINGS, many_rows[first : first + 30])
+    listener.wait(lambda: len(listener.on(SCORE)) >= 600, "all scores")
+    listener.wait(lambda: facts(device).readings.scored == 600 and facts(device).state == "ok", "the facts")
+
+    assert expected_scores(judge, many_rows[:600]) == [said["score"] for said in listener.objects(SCORE)]
+    assert (before.threads, before.open_files) == (
+        facts(device).process.threads,
+        facts(device).process.open_files,
+    )
+    hang_up(device)
+    assert 0 == device.end()
+    listener.wait(lambda: listener.on(f"{ROOT}/availability")[-1] == b"offline", "the farewell")
+
+
+def test_reload_while_the_broker_is_away(broker: Broker, listener: Listener, make_device: MakeDevice) -> None:
+    """It needs no broker; the new configuration is what is connected with later."""
+    device = make_device()
+    device.start()
+    broker.stop()
+    device.wait_log("mqtt.disconnected")
+    hang_up(device, publish={"health_interval_s": 2})
+    device.wait_log("reload.done")
+    broker.start()
+
+    listener.wait(lambda: health(listener).connections == 2, "the connection")
 
 
 def test_reload_with_another_bundle_runs_it(
