@@ -30,6 +30,7 @@ class _Held:
 
     ticket: int
     messages: Sequence[Message]
+    since: float
 
 
 class Commits:
@@ -79,6 +80,11 @@ class Commits:
         gathered = self._records or self._messages
         return self._since + self._commit_s - self._clock.monotonic() if gathered else None
 
+    def lag_s(self) -> float:
+        """Age of the oldest message that is not written down, seconds; 0 when there is none."""
+        since = self._held[0].since if self._held else self._since if self._messages else None
+        return 0.0 if since is None else self._clock.monotonic() - since
+
     @property
     def waiting(self) -> int:
         """Messages that are not acknowledged yet."""
@@ -95,7 +101,7 @@ class Commits:
         else:
             ticket = self._held[-1].ticket if self._held else 0
         if self._messages:
-            self._held.append(_Held(ticket, self._messages))
+            self._held.append(_Held(ticket, self._messages, self._since))
         if self._rows:
             self._outbox.add(self._rows, self._store.post(self._rows))
         self._records, self._messages, self._rows = [], [], []

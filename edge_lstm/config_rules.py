@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from edge_lstm.contracts.config import CREDENTIAL, DeviceConfig, InputConfig, MqttConfig
+from edge_lstm.addresses import parse_address
+from edge_lstm.contracts.config import CREDENTIAL, DeviceConfig, InputConfig, MetricsConfig, MqttConfig
 from edge_lstm.rule import Rule
 from edge_lstm.topics import Template, check_name, overlap
 
@@ -48,6 +49,7 @@ def problems(config: DeviceConfig) -> Iterator[Problem]:
         yield from _input(number, source, config)
     yield from _overlaps(config.inputs)
     yield from _alarm(config)
+    yield from _metrics(config.metrics)
 
 
 def _name(path: tuple[str | int, ...], name: str) -> Iterator[Problem]:
@@ -242,3 +244,22 @@ def _alarm(config: DeviceConfig) -> Iterator[Problem]:
     if not 0 <= alarm.update_every_s <= _MOST:
         got = f"{alarm.update_every_s}"
         yield Problem(("alarm", "update_every_s"), "wrong value", expected=f"0 to {_MOST} seconds", got=got)
+
+
+def _metrics(metrics: MetricsConfig) -> Iterator[Problem]:
+    if metrics.listen is None:
+        return
+    try:
+        host, _ = parse_address(metrics.listen)
+    except ValueError as error:
+        expected = "an address and a port, like 127.0.0.1:9464 or [::1]:9464"
+        yield Problem(("metrics", "listen"), f"cannot be listened on: {error}", expected=expected)
+        return
+    if not host.is_loopback and not metrics.allow_remote:
+        yield Problem(
+            ("metrics", "listen"),
+            "other machines could reach it, and there is no login",
+            expected="an address of this machine alone, like 127.0.0.1",
+            got=f"'{metrics.listen}'",
+            do="set metrics.allow_remote: true if that is meant",
+        )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import Literal
 
 import msgspec
@@ -19,14 +18,16 @@ from edge_lstm.accelerator import Runner
 from edge_lstm.clock import ArrivalClock, Clock
 from edge_lstm.commit import Commits
 from edge_lstm.contracts.config import DeviceConfig
+from edge_lstm.contracts.status import Status
 from edge_lstm.errors import SnapshotError
+from edge_lstm.io.answers import Notice
 from edge_lstm.io.health import Health, HealthModel
 from edge_lstm.io.notices import Notices
 from edge_lstm.io.outbox import Outbox
 from edge_lstm.io.record import Control
 from edge_lstm.io.rows import OutboxRow
 from edge_lstm.io.store import Store
-from edge_lstm.io.systemd import Notifier
+from edge_lstm.io.systemd import Notifier, Watchdog
 from edge_lstm.io.transport import (
     Confirmed,
     Connected,
@@ -39,7 +40,8 @@ from edge_lstm.io.transport import (
 )
 from edge_lstm.logs import Throttle, event
 from edge_lstm.replays import Replays
-from edge_lstm.report import Report, Standing
+from edge_lstm.reload import Reloader
+from edge_lstm.report import Life, Report, Standing
 from edge_lstm.state_machine import StateMachine
 
 __all__ = ["Loop", "Outcome", "Parts", "Stop"]
@@ -59,27 +61,25 @@ are with the broker."""
 _ENCODER = msgspec.json.Encoder()
 
 
-class Outcome(Enum):
-    """Why the loop ended."""
-
-    STOPPED = "stopped"
-    RELOAD = "reload"
-    TAKEN_OVER = "taken_over"
+Outcome = Literal["stopped", "reload", "taken_over"]
 
 
 class Stop:
-    """The wish to end. `request` is safe in a signal handler."""
+    """The wish to end, or to read the configuration anew; both are safe in a signal handler."""
 
     def __init__(self) -> None:
-        self.requested = False
-        self.outcome = Outcome.STOPPED
+        self.requested = self.reload_requested = False
         self._wake: Callable[[], None] | None = None
 
-    def request(self, outcome: Outcome = Outcome.STOPPED) -> None:
+    def request(self) -> None:
         """Ask the loop to end after the current batch."""
-        if not self.requested or outcome is Outcome.STOPPED:
-            self.outcome = outcome
         self.requested = True
+        if self._wake is not None:
+            self._wake()
+
+    def request_reload(self) -> None:
+        """Ask the loop to read the configuration anew after the current batch."""
+        self.reload_requested = True
         if self._wake is not None:
             self._wake()
 
@@ -130,6 +130,10 @@ class Parts:
         model: Which model runs.
         backend: What runs it.
         farewell: The last publication.
+        online: The last publication before a reload: that we are there, as before.
+        reloader: Reads the configuration anew.
+        notice: Where the facts for ``edge-lstm status`` and the metrics are laid out.
+        life: What is counted from the start of the process.
         filters: Topic filters of this configuration.
         obsolete: Topic filters of an earlier one, given up at the first connection.
         reset_reason: Why this start is a cold one although there were states.
@@ -150,6 +154,10 @@ class Parts:
     model: HealthModel
     backend: Runner
     farewell: Publication
+    online: Publication
+    reloader: Reloader
+    notice: Notice[Status]
+    life: Life
     filters: tuple[str, ...]
     obsolete: tuple[str, ...] = ()
     reset_reason: Literal["damaged", "other_bundle"] | None = None
@@ -176,10 +184,9 @@ class Loop:
         self._health_timer = Timer(self._clock, config.publish.health_interval_s)
         self._snapshot_timer = Timer(self._clock, config.snapshot.interval_s)
         self._tick_timer = Timer(self._clock, _TICK_S)
-        watchdog_s = parts.notifier.watchdog_s
-        self._watchdog = Timer(self._clock, watchdog_s / 3) if watchdog_s else None
+        self._watchdog = Watchdog(parts.notifier, self._clock)
         self._throttle = Throttle(self._clock.monotonic)
-        self._standing = Standing(began=self._clock.monotonic())
+        self._standing = Standing()
         self._report = Report(
             config,
             self._machine.engine,
@@ -187,6 +194,8 @@ class Loop:
             parts.outbox,
             parts.notices,
             self._store,
+            commits=self._commits,
+            life=parts.life,
             standing=self._standing,
             clock=self._clock,
             model=parts.model,
@@ -205,18 +214,24 @@ class Loop:
         """Work until asked to stop, then keep everything, say farewell and end.
 
         Returns:
-            Why it ended.
+            Why it ended: asked to, for a reload that has been proven, or because its place was taken.
         """
         if self._parts.recovered:
             self._save(whole=self._parts.reset_reason is not None)
         self._transport.start()
         self._parts.notifier.ready()
         self._tell_status()
+        self._lay_out()
         while not self._parts.stop.requested:
             self._turn(self._patience_s())
             self._keep_time()
+            if self._standing.taken_over:
+                self._end()
+                return "taken_over"
+            if self._parts.stop.reload_requested and self._reload():
+                return "reload"
         self._end()
-        return self._parts.stop.outcome
+        return "stopped"
 
     # -------------------------------------------------------------------------------- events
 
@@ -330,9 +345,12 @@ class Loop:
         standing, engine = self._standing, self._machine.engine
         standing.connected = True
         standing.connections += 1
+        self._parts.life.connections += 1
+        self._parts.life.owes_farewell = False
         if not found.session_present:
             self._commit_control(Control("session", self._parts.arrivals.now_ns()))
-            if standing.connections > 1:
+            if self._parts.life.connections > 1:
+                self._parts.life.sessions_lost += 1
                 log.warning(event("mqtt.session_lost", detail="readings sent meanwhile are lost"))
                 self._notices.add(engine.retained())
         topic = f"{self._parts.config.root}/model"
@@ -356,6 +374,7 @@ class Loop:
         self._outbox.requeue()
         self._notices.requeue()
         self._tell_status()
+        self._lay_out()
         if found.taken_over:
             log.error(
                 event(
@@ -364,7 +383,7 @@ class Loop:
                     detail="another client uses our client_id: two daemons of one node? this one stops",
                 )
             )
-            self._parts.stop.request(Outcome.TAKEN_OVER)
+            self._standing.taken_over = True
 
     def _on_subscribed(self, found: Subscribed) -> None:
         self._standing.subscribed = True
@@ -377,6 +396,7 @@ class Loop:
         else:
             log.info(event("mqtt.subscribed", filters=", ".join(self._parts.filters)))
         self._publish_health()
+        self._lay_out()
 
     def _pump(self) -> None:
         """Send what may go. Notices come last: they say how it is now, where an older row says how it was."""
@@ -396,7 +416,7 @@ class Loop:
 
     def _patience_s(self) -> float:
         timers = (self._health_timer, self._snapshot_timer, self._tick_timer, self._watchdog)
-        left = [timer.left_s() for timer in timers if timer is not None]
+        left = [timer.left_s() for timer in timers]
         gathered = self._commits.left_s()
         return max(0.0, min(left if gathered is None else [*left, gathered]))
 
@@ -405,8 +425,11 @@ class Loop:
         if left_s is not None and left_s <= 0:
             self._commits.flush()
         # A network thread that is gone cannot be brought back from here; the watchdog can.
-        if self._watchdog is not None and self._watchdog.due() and self._transport.alive:
-            self._parts.notifier.alive()
+        self._watchdog.turn(
+            transport_alive=self._transport.alive or self._standing.taken_over,
+            uncommitted_s=self._commits.lag_s(),
+            paused=bool(self._store.problem),
+        )
         if self._tick_timer.due():
             self._tick()
         if self._snapshot_timer.due() or self._many_readings():
@@ -429,6 +452,7 @@ class Loop:
         elif known and not problem:
             log.info(event("store.goes_on"))
         self._standing.note("storage", problem)
+        self._lay_out()
 
     def _many_readings(self) -> bool:
         since = self._machine.engine.counters.readings - self._saved_readings
@@ -460,15 +484,41 @@ class Loop:
         """How the node is, now."""
         return self._report.health()
 
+    def _lay_out(self) -> None:
+        """Facts for whoever asks; they are there to be read, so nobody has to wait for this thread."""
+        self._parts.notice.latest = self._report.status(self._parts.reloader)
+
     def _tell_status(self) -> None:
         self._parts.notifier.status(self._report.line())
 
     # -------------------------------------------------------------------------------- the end
 
-    def _end(self) -> None:
-        """Messages that wait stay unacknowledged, so the broker delivers them to the next process."""
-        log.info(event("daemon.stopping"))
-        self._parts.notifier.stopping()
+    def _reload(self) -> bool:
+        """Make room for a new configuration if it is good; else go on with this one."""
+        parts = self._parts
+        parts.stop.reload_requested = False
+        parts.notifier.reloading()
+        parts.notifier.status("reading the configuration anew")
+        if parts.reloader.check() and not self._store.problem:
+            self._keep_all()
+            # Not a farewell: the broker keeps the session, and "offline" would be read as a fault.
+            self._transport.stop(parts.online, timeout_s=_STOP_S)
+            parts.life.owes_farewell = self._standing.connected
+            return True
+        if self._store.problem:
+            parts.reloader.refuse(f"nothing can be written down now: {self._store.problem}")
+        parts.notifier.ready()
+        self._publish_health()
+        self._tell_status()
+        self._lay_out()
+        return False
+
+    def _keep_all(self) -> None:
+        """Write everything down and let the state folder go.
+
+        Raises:
+            SnapshotError: The disk does not take it; what is not acknowledged will be delivered again.
+        """
         self._commits.flush()
         self._drain()
         self._save()
@@ -481,19 +531,30 @@ class Loop:
                 do="nothing is lost while the broker keeps our session: it will deliver it again; "
                 "free some space, or check the disk",
             )
+
+    def _end(self) -> None:
+        """Messages that wait stay unacknowledged, so the broker delivers them to the next process."""
+        log.info(event("daemon.stopping"))
+        self._parts.notifier.stopping()
+        if self._parts.life.owes_farewell:
+            self._drain_until(lambda: not self._parts.life.owes_farewell)
+        self._keep_all()
         # It is retained: "ok" would be read for as long as we are away.
         self._publish_health(msgspec.structs.replace(self.health(), status="stopped"))
         self._transport.stop(self._parts.farewell, timeout_s=_STOP_S)
-        self._parts.notifier.close()
         frames = self._machine.engine.counters.frames
         log.info(event("daemon.stopped", frames=frames, unsent=len(self._outbox)))
 
     def _drain(self) -> None:
         """A moment for the disk, and for the broker to confirm what is under way; the rest is kept."""
+        self._drain_until(
+            lambda: not self._commits.waiting
+            and (not self._standing.connected or len(self._outbox) <= self._outbox.refused)
+        )
+
+    def _drain_until(self, done: Callable[[], bool]) -> None:
         deadline = self._clock.monotonic() + _DRAIN_S
-        while self._commits.waiting or (
-            self._standing.connected and len(self._outbox) > self._outbox.refused
-        ):
+        while not done():
             left_s = deadline - self._clock.monotonic()
             if left_s <= 0:
                 return

@@ -24,6 +24,7 @@ __all__ = [
     "DurabilityConfig",
     "InputConfig",
     "LogLevel",
+    "MetricsConfig",
     "MqttConfig",
     "PublishConfig",
     "SnapshotConfig",
@@ -176,6 +177,18 @@ class DurabilityConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     loss_window_s: Hold = 0.0
 
 
+class MetricsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Metrics for Prometheus (docs/howto-monitor.md).
+
+    Attributes:
+        listen: Address and port that answer GET /metrics, like 127.0.0.1:9464; null is off.
+        allow_remote: Whether the address may be one that other machines can reach; there is no login.
+    """
+
+    listen: str | None = None
+    allow_remote: bool = False
+
+
 class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything about one daemon.
 
@@ -193,6 +206,7 @@ class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         durability: When a reading counts as kept.
         snapshot: How often the states are written down.
         streams: What is held to be a fault of a stream of readings.
+        metrics: Metrics for Prometheus.
         max_assets: Readings of more assets than this are rejected.
         resident_assets: Assets whose states stay in memory; those not heard of for longest wait on the disk.
         log_level: Least level that is logged.
@@ -210,6 +224,7 @@ class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     durability: DurabilityConfig = DurabilityConfig()
     snapshot: SnapshotConfig = SnapshotConfig()
     streams: StreamsConfig = StreamsConfig()
+    metrics: MetricsConfig = MetricsConfig()
     max_assets: Assets = 1000
     resident_assets: Assets = 10_000
     log_level: LogLevel = "info"

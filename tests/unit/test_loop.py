@@ -14,6 +14,8 @@ import msgspec
 import pytest
 
 from edge_lstm.accelerator import Runner
+from edge_lstm.backends import Selected
+from edge_lstm.bundle import Bundle
 from edge_lstm.clock import ArrivalClock
 from edge_lstm.contracts.alert import Alert
 from edge_lstm.contracts.commission import CommissionConfig
@@ -22,6 +24,7 @@ from edge_lstm.contracts.state import StreamSnapshot
 from edge_lstm.core.backend import TensorArray
 from edge_lstm.core.detector import Detector
 from edge_lstm.engine import Engine
+from edge_lstm.io.answers import Notice
 from edge_lstm.io.health import HealthModel
 from edge_lstm.io.notices import Notices
 from edge_lstm.io.outbox import Outbox
@@ -38,6 +41,8 @@ from edge_lstm.io.transport import (
     Woken,
 )
 from edge_lstm.loop import Loop, Parts, Stop
+from edge_lstm.reload import Prepared, Reloader
+from edge_lstm.report import Life
 from edge_lstm.restore import fetcher, restore
 from edge_lstm.state_machine import StateMachine
 from edge_lstm.testing import FakeBackend, fake_manifest
@@ -198,6 +203,12 @@ class House:
         """A state machine that has seen nothing."""
         return StateMachine(self.engine(), window=20)
 
+    def reloader(self) -> Reloader:
+        """What runs is all that there is to run."""
+        bundle = Bundle(Path("b"), self.sha256, fake_manifest(), {})
+        running = Prepared(self.config, bundle, Selected(self.backend, "as chosen"))
+        return Reloader(lambda: self.config, running)
+
     def ask_to_stop(self) -> None:
         """As a signal does it."""
         self.loop._parts.stop.request()
@@ -240,6 +251,10 @@ class House:
             model=HealthModel("fake", "1", self.sha256),
             backend=Runner(self.backend, None, "as chosen"),
             farewell=FAREWELL,
+            online=msgspec.structs.replace(FAREWELL, payload=b"online"),
+            reloader=self.reloader(),
+            notice=Notice(),
+            life=Life(self.clock.monotonic()),
             filters=("plant/+",),
             reset_reason=begin.reset_reason,
             recovered=begin.records > 0 or begin.reset_reason is not None,
