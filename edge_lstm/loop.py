@@ -39,8 +39,8 @@ from edge_lstm.io.transport import (
     TransportEvent,
 )
 from edge_lstm.logs import Throttle, event
-from edge_lstm.replays import Replays
 from edge_lstm.reload import Reloader
+from edge_lstm.replays import Replays
 from edge_lstm.report import Life, Report, Standing
 from edge_lstm.state_machine import StateMachine
 
@@ -548,8 +548,10 @@ class Loop:
     def _drain(self) -> None:
         """A moment for the disk, and for the broker to confirm what is under way; the rest is kept."""
         self._drain_until(
-            lambda: not self._commits.waiting
-            and (not self._standing.connected or len(self._outbox) <= self._outbox.refused)
+            lambda: (
+                not self._commits.waiting
+                and (not self._standing.connected or len(self._outbox) <= self._outbox.refused)
+            )
         )
 
     def _drain_until(self, done: Callable[[], bool]) -> None:
