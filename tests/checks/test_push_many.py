@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from edge_lstm.backends import load_backend
@@ -24,6 +26,8 @@ from edge_lstm.core.backend import TensorArray
 from edge_lstm.core.detector import Detector, Event
 from edge_lstm.core.streams import StreamTable
 from edge_lstm.testing import FakeBackend, fake_manifest
+from trainer.data import History, Segment
+from trainer.replay import Replayed, replay
 
 S = 1_000_000_000
 START = 1_772_366_400 * S
@@ -399,3 +403,32 @@ def test_row_that_is_used_again_is_fresh() -> None:
             table.remove(f"{number}")
 
     assert (10, 16) == (len(table), len(table.busy))
+
+
+def test_replay_of_some_machines_is_that_of_each_alone(tiny_bundle: Path) -> None:
+    """Machines of a recording share steps; what comes out stands in the recording's order, as before."""
+    bundle = open_bundle(tiny_bundle)
+    scaling, random = bundle.manifest.scaling, np.random.default_rng(0)
+    channels = tuple(channel.name for channel in bundle.manifest.channels)
+
+    def segment(asset: str, hour: int) -> Segment:
+        values = random.normal(0, 3, (90, len(channels))) * scaling.scale + scaling.centre
+        values[10:14, 0] = np.nan
+        return Segment(asset, "a.csv", START + (3600 * hour + np.arange(90)) * S, values)
+
+    segments = [segment(*pair) for pair in (("p1", 0), ("p2", 0), ("p3", 1), ("p1", 2), ("p2", 3))]
+
+    def replayed(some: list[Segment]) -> Replayed:
+        history = History(channels, tuple(some), 1.0)
+        return replay(bundle, history, node="n", alarm=AlarmOverrides(threshold=0.5), asset="p3")
+
+    whole = replayed(segments)
+    alone = {asset: replayed([one for one in segments if one.asset == asset]) for asset in ("p1", "p2", "p3")}
+    assert min(len(one.alerts) for one in alone.values()) > 0
+
+    assert [one.asset for one in segments for _ in range(90)] == [score.asset for score in whole.scores]
+    for asset, one in alone.items():
+        mine = [i for i, score in enumerate(whole.scores) if score.asset == asset]
+        assert one.scores == [whole.scores[i] for i in mine]
+        assert np.array_equal(one.values, [whole.values[i] for i in mine], equal_nan=True)
+        assert one.alerts == [alert for alert in whole.alerts if alert.asset == asset]
