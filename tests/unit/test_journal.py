@@ -211,6 +211,19 @@ def test_segments_that_a_checkpoint_covers_are_used_again(folder: StateFolder, t
         assert (folder.path / "journal.spare").stat().st_size == SMALL
 
 
+def test_a_segment_with_one_record_after_the_checkpoint_stays(folder: StateFolder) -> None:
+    """Only what is covered to the last record is given up."""
+    journal = begin(folder)
+    blocks = fill(journal, 60)
+    firsts = [Segment(path.read_bytes()).first for path in segment_files(folder.path).values()]
+    for gone, first in enumerate(firsts[1:]):
+        journal.drop_through(first - 2)
+        assert len(firsts) - gone == journal.segments
+        journal.drop_through(first - 1)
+        assert len(firsts) - gone - 1 == journal.segments
+    assert blocks[firsts[-1] - 1 :] == list(read_journal(folder, firsts[-1] - 1).blocks())
+
+
 def test_records_of_another_segment_never_read_as_valid() -> None:
     """The very same bytes under another segment's header are stale."""
     record = encode_record(7, 3, [b"block"], durable=2, compress=False)

@@ -125,6 +125,9 @@ def test_rows_are_kept_until_they_are_delivered(store: Store, path: Path) -> Non
     assert [2, 4, 5, 6] == [row.seq for row in again.waiting(0, 10)]
     assert [3, 4] == [alert.alert_seq for alert in again.alerts(3, 2)]
     assert 4 == again.facts.outbox_waiting
+    again.delivered([2])
+    done(again, again.checkpoint(b"", [], bundle_sha256=BUNDLE))
+    assert [4, 5, 6] == [row.seq for row in again.waiting(0, 10)]
     assert again.close(5.0)
 
 
@@ -203,7 +206,7 @@ def test_a_damaged_database_is_told_and_nothing_completes_before_a_full_checkpoi
     store.start()
     first = store.append(b"two")
     done_partly = store.checkpoint(b"partial", [], bundle_sha256=BUNDLE)
-    until(lambda: not store.facts.queued_bytes)
+    until(lambda: store._writer._done >= done_partly)
     assert store.completed < first < done_partly
     done(store, store.checkpoint(b"full", [("a", b"2")], bundle_sha256=BUNDLE, full=True))
     assert (store.needs_full, store.problem) == (False, "")
@@ -232,6 +235,7 @@ def test_files_that_vanish_are_noticed_and_made_anew(store: Store, path: Path, m
         (path / DATABASE).unlink()
     ticket = store.append(b"held")
     until(lambda: store.needs_full)
+    until(lambda: store._writer._done >= ticket)
     assert "deleted or moved" in store.problem
     assert store.completed < ticket
     done(store, store.checkpoint(b"full", [("a", b"1")], bundle_sha256=BUNDLE, full=True, outbox=[row]))
