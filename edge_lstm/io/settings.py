@@ -36,6 +36,8 @@ class MqttSettings:
         max_packet_bytes: Largest packet that the broker may send.
         receive_maximum: Most messages that the broker may send ahead of our acknowledgements.
         connect_timeout_s: Longest wait for TCP, for TLS and for the broker's answer, each, seconds.
+        retry_s: Longest wait before the second attempt to connect, seconds; it doubles from there.
+        retry_most_s: Longest wait before any attempt, seconds.
         tls: Context for TLS, or ``None``.
         websocket_path: Path of MQTT over websockets, or ``None`` for MQTT over TCP.
         client: Which transport is wanted.
@@ -54,6 +56,8 @@ class MqttSettings:
     max_packet_bytes: int = _LEAST_PACKET
     receive_maximum: int = 1000
     connect_timeout_s: float = 10.0
+    retry_s: float = 0.5
+    retry_most_s: float = 30.0
     tls: ssl.SSLContext | None = None
     websocket_path: str | None = None
     client: ClientChoice = "auto"

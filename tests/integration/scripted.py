@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from edge_lstm.io.transport import Publication, Transport, TransportEvent, Woken
 
@@ -86,6 +86,19 @@ class Peer:
     def reset(self) -> None:
         """End the connection by RST, without a goodbye."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def tell(self, raw: bytes) -> None:
+        """Send anything, and then nothing more; the client may have gone already."""
+        with contextlib.suppress(OSError):
+            self.socket.sendall(raw)
+            self.socket.shutdown(socket.SHUT_WR)
+        self.read_to_the_end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
         self.socket.close()
 
     def read_to_the_end(self) -> None:

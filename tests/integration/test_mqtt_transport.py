@@ -74,7 +74,9 @@ Any_ = TypeVar("Any_", MqttTransport, LeanTransport)
 
 
 def _build(kind: type[Any_], server: Server, **changes: object) -> Any_:
-    settings = MqttSettings(host="127.0.0.1", port=server.port, client_id="me", online=ONLINE, will=WILL)
+    settings = MqttSettings(
+        host="127.0.0.1", port=server.port, client_id="me", online=ONLINE, will=WILL, retry_s=0.05
+    )
     own = {key: value for key, value in changes.items() if key in ("queue_limit", "obsolete")}
     wanted = {key: value for key, value in changes.items() if key not in own}
     settings = dataclasses.replace(settings, **wanted)  # type: ignore[arg-type]
@@ -497,7 +499,7 @@ def test_connection_without_messages_is_kept_up(server: Server, start: Start) ->
     start(keepalive_s=1)
     peer = server.meet()
     peer.accept()
-    for _ in range(3):
+    for _ in range(2):
         peer.read(PINGREQ)
         peer.send(PINGRESP, b"")
 
