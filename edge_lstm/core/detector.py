@@ -203,7 +203,7 @@ class Detector(StreamMemory):
             return
         if isinstance(made, QualityEvent) and made.reason is QualityReason.GAP:
             if stream.queued:  # alerts of frames before this one tell of the reset before this one
-                rounds.score()
+                rounds.score(restarting=stream)
             stream.reset_reason = "gap"
         rounds.say(number, item, made)
 
