@@ -106,6 +106,21 @@ def test_another_bundle_is_told(store: Store, path: Path) -> None:
     assert not left(path)[0].other_bundle
 
 
+def test_a_new_bundle_is_not_another_one_after_its_checkpoint(store: Store, path: Path) -> None:
+    """A daemon that changed its bundle while it ran, and was then killed, goes on with the new one."""
+    done(store, store.append(b"under the old one"))
+    done(store, store.checkpoint(b"", [("a", b"1")], bundle_sha256=OTHER))
+    store.close(5.0)
+    for blocks in ([], [b"under the new one"]):
+        again = Store(path, wake=lambda: None)
+        found = again.recover(OTHER)
+        assert (False, OTHER) == (found.other_bundle, found.bundle_sha256)
+        assert blocks == list(found.blocks)
+        again.start()
+        done(again, again.append(b"under the new one"))
+        again.close(5.0)
+
+
 def test_rows_are_kept_until_they_are_delivered(store: Store, path: Path) -> None:
     """What was posted before is left out, also by the next process."""
     rows = [OutboxRow(n, f"t/{n}", b"p", alert_seq=n) for n in range(1, 6)]
