@@ -266,6 +266,28 @@ def test_files_that_vanish_are_noticed_and_made_anew(store: Store, path: Path, m
     )
 
 
+def test_a_database_that_is_damaged_while_running_is_set_aside(store: Store, path: Path) -> None:
+    """Somebody writes over the files; the next work on them finds out, and asks for a full checkpoint."""
+    streams = [(f"asset-{n}", os.urandom(3000)) for n in range(2000)]  # more than SQLite keeps in memory
+    done(store, store.checkpoint(b"first", streams, bundle_sha256=BUNDLE))
+    done(store, store.post([OutboxRow(5, "t", b"", alert_seq=2)]))
+    for name in (DATABASE, f"{DATABASE}-wal"):
+        with (path / name).open("r+b") as file:
+            file.write(b"\x55" * (path / name).stat().st_size)
+    ticket = store.checkpoint(b"partial", streams[:5], bundle_sha256=BUNDLE)
+    until(lambda: store.needs_full)
+    assert "set aside" in store.problem
+    assert store.completed < ticket
+    done(store, store.checkpoint(b"full", streams[:9], bundle_sha256=BUNDLE, full=True))
+    assert "" == store.problem
+    # Numbers do not come again although the rows are gone.
+    done(store, store.post([OutboxRow(5, "again", b""), OutboxRow(6, "new", b"")]))
+    assert [6] == [row.seq for row in store.waiting(0, 10)]
+    assert store.close(5.0)
+    found, _, kept = left(path)
+    assert (b"full", dict(streams[:9]), 6, 2) == (found.meta, kept, found.outbox_last, found.alert_last)
+
+
 def test_a_journal_that_cannot_be_made_stops_and_resumes(path: Path) -> None:
     """A folder stands where the next segment is to be made; nothing is told before it is gone."""
     store = Store(path, wake=lambda: None)
