@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import queue
 import socket
 import threading
 import time
@@ -20,6 +19,7 @@ from typing import NamedTuple
 
 from edge_lstm.clock import ArrivalClock
 from edge_lstm.io.connection import Connection
+from edge_lstm.io.handover import Handover
 from edge_lstm.io.settings import MqttSettings, read_password
 from edge_lstm.io.story import ConnectionLost, Pace, Story, why
 from edge_lstm.io.transport import (
@@ -30,7 +30,6 @@ from edge_lstm.io.transport import (
     Publication,
     Subscription,
     TransportEvent,
-    Woken,
 )
 from edge_lstm.logs import event
 
@@ -42,8 +41,6 @@ _TURN_S = 1.0
 _ASK_AGAIN_S = 60.0
 _MOST_AT_ONCE = 4000
 _MOST_A_TURN = 200
-
-_WOKEN = Woken()
 
 
 class _Command(NamedTuple):
@@ -78,11 +75,7 @@ class MqttTransport:
     ) -> None:
         self._settings, self._subscriptions, self._obsolete = settings, subscriptions, obsolete
         self._clock, self._queue_limit = clock, queue_limit
-        # SimpleQueue: its put may interrupt its own get in a signal handler.
-        self._events: queue.SimpleQueue[list[TransportEvent]] = queue.SimpleQueue()
-        self._ready: list[TransportEvent] = []  # out of the queue, on the owner's side
-        self._fresh: list[TransportEvent] = []  # not in it yet, on the network's side
-        self._put = self._taken = 0
+        self._events = Handover()
         self._paused = False
         self._taken_over = self._accepted = self._kept = False
         self._commands: deque[_Command] = deque()
@@ -103,8 +96,6 @@ class MqttTransport:
     def _new_thread(self) -> threading.Thread:
         return threading.Thread(target=self._work, name="edge-lstm-mqtt", daemon=True)
 
-    # ------------------------------------------------------------------------------------- owner's side
-
     @property
     def alive(self) -> bool:
         """Whether the network thread is at work; it ends once its place was taken."""
@@ -113,7 +104,7 @@ class MqttTransport:
     @property
     def backlog(self) -> int:
         """Events that wait to be received."""
-        return self._put - self._taken
+        return self._events.waiting
 
     @property
     def dropped(self) -> int:
@@ -127,30 +118,17 @@ class MqttTransport:
     def receive(self, timeout_s: float) -> list[TransportEvent]:
         """What has happened since the last call, in order."""
         self._revive()
-        self._fill(timeout_s)
-        found, self._ready = self._ready[:_MOST_AT_ONCE], self._ready[_MOST_AT_ONCE:]
+        found = self._events.take(timeout_s, _MOST_AT_ONCE)
         for one in found:
-            kind = type(one)
-            if kind is Message:
+            if type(one) is Message:
                 continue
             if isinstance(one, Connected):
                 self._current = one.epoch
             elif isinstance(one, Disconnected):
                 self._current = 0
-        self._taken += len(found) - found.count(_WOKEN)
         if self._paused:
             self._poke()
         return found
-
-    def _fill(self, timeout_s: float) -> None:
-        """Take what is in the queue; wait only if there is nothing at all."""
-        try:
-            if not self._ready:
-                self._ready += self._events.get(timeout=max(0.0, timeout_s))
-            while len(self._ready) < _MOST_AT_ONCE:
-                self._ready += self._events.get_nowait()
-        except queue.Empty:
-            pass
 
     def _revive(self) -> None:
         """A network thread that has died, of whatever, is replaced: it must not be silence."""
@@ -174,7 +152,7 @@ class MqttTransport:
 
     def wake(self) -> None:
         """Make `receive` return a `Woken`."""
-        self._events.put([_WOKEN])
+        self._events.wake()
 
     def stop(self, farewell: Publication, *, timeout_s: float) -> None:
         """Send what waits, say farewell, disconnect, end."""
@@ -197,8 +175,6 @@ class MqttTransport:
     def _poke(self) -> None:
         with contextlib.suppress(OSError):  # full of pokes: it wakes anyway; closed: nobody is there any more
             self._wake_in.send(b"\0")
-
-    # ----------------------------------------------------------------------------------- network's side
 
     def _work(self) -> None:
         while not self._stopping.is_set():
@@ -240,25 +216,15 @@ class MqttTransport:
     def _end_connection(self, lost: ConnectionLost, *, accepted: bool) -> None:
         if accepted:
             self._commands.clear()
-            self._fresh.append(Disconnected(self._epoch, lost.reason, lost.taken_over))
-        self._hand_over()
-
-    def _deliver(self, found: TransportEvent) -> None:
-        self._fresh.append(found)
-
-    def _hand_over(self) -> None:
-        """What came goes to the owner, as one piece."""
-        if self._fresh:
-            fresh, self._fresh = self._fresh, []
-            self._put += len(fresh)
-            self._events.put(fresh)
+            self._events.gather(Disconnected(self._epoch, lost.reason, lost.taken_over))
+        self._events.hand_over()
 
     def _dial(self) -> Connection:
         return Connection(
             self._settings,
             epoch=self._epoch,
             clock=self._clock,
-            deliver=self._deliver,
+            deliver=self._events.gather,
             password=read_password(self._settings),
         )
 
@@ -298,7 +264,7 @@ class MqttTransport:
             if connection.turn(timeout_s, room=room, wake_fd=self._wake_out.fileno()):
                 self._wake_out.recv(65536)
         finally:
-            self._hand_over()
+            self._events.hand_over()
 
     def _run_commands(self, connection: Connection) -> None:
         while self._commands:
@@ -317,8 +283,8 @@ class MqttTransport:
             self._dropped += 1
             return
         if failure and token is not None:
-            self._fresh.append(Confirmed(token, failure))
-            self._hand_over()
+            self._events.gather(Confirmed(token, failure))
+            self._events.hand_over()
         elif failure:
             self._dropped += publication.qos == 0
             self._story.refused(publication.topic, failure)
