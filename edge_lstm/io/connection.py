@@ -14,6 +14,7 @@ what goes wrong with paho 2.x otherwise (numbers: docs/adr/0004 and its list of 
 from __future__ import annotations
 
 import select
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -80,6 +81,7 @@ class Connection:
         self.expiry_s: int | None = None
         self.session_kept = False
         self._asked: dict[int, list[str]] = {}
+        self._answer_due = 0.0
         self.accepted = False
         self.refused: tuple[str, ...] = ()
         self._client = client = BulkClient(
@@ -138,6 +140,8 @@ class Connection:
         if writable:
             self._check(self._client.loop_write())
         self._check(self._client.loop_misc())
+        if self._asked and time.monotonic() >= self._answer_due:
+            raise ConnectionLost("no answer to SUBSCRIBE")
         return wake_fd in ready
 
     def _read(self, room: int) -> None:
@@ -213,6 +217,7 @@ class Connection:
         _, mid = self._client.subscribe(wanted)
         if mid is not None:
             self._asked[mid] = [s.filter for s in subscriptions]
+            self._answer_due = time.monotonic() + self._settings.connect_timeout_s
 
     def unsubscribe(self, filters: tuple[str, ...]) -> None:
         """Give up topics of an earlier configuration."""

@@ -128,7 +128,7 @@ def test_broker_that_forgets_its_sessions(broker: Broker, start: Start, sensor: 
 def test_two_of_one_name_are_told_and_slowed_down(
     start: Start, sensor: Sensor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Mosquitto 2.0.11 closes the first one without a word; where a broker says 0x8E, it ends (scripted suite).
+    """Mosquitto 2.0.11 closes the first one without a word; where a broker says 0x8E, it ends.
 
     So they cannot know; but a session that is lost again and again within a minute is told as
     what it most likely is, and the next attempt waits long.
