@@ -226,6 +226,9 @@ def fingerprint(reading: Reading, given: Given, *, whole: bool) -> int | None:
     key = reading.time_ns if reading.time_ns != reading.arrived_ns else reading.seq
     if key is None:
         return None
+    if len(given) == 1 and not whole:  # one value a message: the usual case, written out
+        ((only, value),) = given.items()
+        return hash((key, (only, math.inf if value is None else value)))
     if whole and None not in given.values():
         return hash((key, tuple([given[i] for i in range(len(given))])))
     flat = [part for i in sorted(given) for part in (i, math.inf if given[i] is None else given[i])]
