@@ -331,6 +331,14 @@ def test_proof_of_a_set_clock_starts_anew_with_an_older_reading(stream: Stream) 
     assert ["+clock_jump", "+gap", "22.5*"] == said[4]
 
 
+def test_repeat_does_not_disturb_the_proof_of_a_set_clock(stream: Stream) -> None:
+    """Also that of a reading which was late itself."""
+    steady(stream, 50)
+    said = [stream(t, at=51 + n) for n, t in enumerate([30.5, 31.5, 30.5, 33.5])]
+
+    assert [["late"], ["late"], ["duplicate"], ["+clock_jump", "+gap", "33.5*"]] == said
+
+
 def test_backlog_that_comes_late_is_no_set_clock(stream: Stream) -> None:
     """A heap of old readings does not arrive at the pace of its times."""
     steady(stream, 100)
