@@ -161,7 +161,7 @@ class Intake:
         if not look.timed or 0 <= back_ns <= self._tolerance_ns + reading.reorder_ns:
             return False
         follows = look.said is Count.NEXT and look.count is not None
-        if follows and back_ns > 0 and reading.arrived_ns > memory.arrived_ns:
+        if follows and back_ns > 0 and reading.arrived_ns >= memory.arrived_ns > 0:
             return True  # the source itself says that it is the next one
         return keeps_pace(memory, reading.time_ns, reading.arrived_ns, period_ns=self._period_ns)
 
