@@ -46,6 +46,8 @@ class RejectReason(StrEnum):
     """None of the model's channels is in the message."""
     DUPLICATE = "duplicate"
     """This very reading was taken already."""
+    REDELIVERED = "redelivered"
+    """The broker sent a message again that was taken already: its acknowledgement did not arrive."""
     SEQ_CONFLICT = "seq_conflict"
     """Another reading had this sequence number, or this time: two sources, or a forged one."""
     LATE = "late"

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -111,7 +110,7 @@ def test_conservation_holds_after_every_message(
             target.tick(NOW + one * NS)
         else:
             sent += 1
-            target.handle(one)
+            target.take([one])
         assert sent == target.counters.received == sum(balance(target.counters).values())
 
 
@@ -119,12 +118,12 @@ def test_conservation_counts_each_class() -> None:
     """One of each, and what it is called."""
     target = engine()
     for n in range(5):
-        target.handle(message(n))
-    target.handle(message(4, at=6))
-    target.handle(message(1.5, at=6))
-    target.handle(message(3600 * 5, at=7))
-    target.handle(Message("elsewhere", b"{}", 1, False, NOW, 0, 1))
-    target.handle(Message("plant/p", b"?", 1, False, NOW, 0, 1))
+        target.take([message(n)])
+    target.take([message(4, at=6)])
+    target.take([message(1.5, at=6)])
+    target.take([message(3600 * 5, at=7)])
+    target.take([Message("elsewhere", b"{}", 1, False, NOW, 0, 1)])
+    target.take([Message("plant/p", b"?", 1, False, NOW, 0, 1)])
 
     expected = {"accepted": 5, "duplicate": 1, "late": 1, "bad": 1, "unknown": 1, "quarantined": 1}
     assert expected == balance(target.counters)
@@ -135,13 +134,11 @@ def test_conservation_counts_a_fault_of_ours_as_bad() -> None:
     """A reading that met one was received, and is not forgotten."""
     backend = FailingBackend()
     target = engine(backend)
-    target.handle(message(1))
+    target.take([message(1)])
     backend.broken = True
-    with pytest.raises(RuntimeError):
-        target.handle(message(2))
-    target.failed(message(2))
+    target.take([message(2)])
     backend.broken = False
-    target.handle(message(3))
+    target.take([message(3)])
 
     counters = target.counters
     assert (3, 2, 1) == (counters.received, counters.accepted, counters.spoiled)
@@ -149,7 +146,7 @@ def test_conservation_counts_a_fault_of_ours_as_bad() -> None:
 
 
 CLASSES = {
-    "duplicate": {"duplicate"},
+    "duplicate": {"duplicate", "redelivered"},
     "late": {"late"},
     "bad": {"bad_time", "future", "seq_conflict", "stale_retained"},
     "unknown": {"bad_topic", "no_channel", "too_many_assets", "too_many_new"},
@@ -173,7 +170,7 @@ def test_reason_of_another_version_is_bad() -> None:
 def test_flood_of_new_assets_is_limited_and_told_once_a_minute() -> None:
     """Credit grows with the time of arrival; those that are known are never touched."""
     target = engine(max_assets=1000, streams={"new_assets_per_minute": 6})
-    published = [p for n in range(300) for p in target.handle(message(n / 2, at=n / 2, asset=f"x{n}"))]
+    published = [p for n in range(300) for p in target.take([message(n / 2, at=n / 2, asset=f"x{n}")])]
     told = [p for p in published if p.topic == "edge-lstm/n/quality"]
 
     assert 6 + 14 <= len(target.detector.assets) <= 6 + 15
@@ -181,7 +178,7 @@ def test_flood_of_new_assets_is_limited_and_told_once_a_minute() -> None:
     assert 3 == len(told)
     assert "new_assets" == json.loads(told[0].payload)["reason"]
     assert sum(balance(target.counters).values()) == 300
-    target.handle(message(151, asset="x0"))
+    target.take([message(151, asset="x0")])
     assert target.counters.rejects["too_many_new"] == 300 - len(target.detector.assets)
 
 
@@ -190,10 +187,10 @@ def test_flood_is_remembered_over_a_restart() -> None:
     limited: dict[str, Any] = {"max_assets": 1000, "streams": {"new_assets_per_minute": 6}}
     first = engine(**limited)
     for n in range(10):
-        first.handle(message(1 + n / 1000, asset=f"x{n}"))
+        first.take([message(1 + n / 1000, asset=f"x{n}")])
     second = restarted(first, **limited)
     for n in range(10):
-        second.handle(message(2 + n / 1000, asset=f"y{n}"))
+        second.take([message(2 + n / 1000, asset=f"y{n}")])
 
     assert 6 == len(second.detector.assets)
     assert 14 == second.counters.rejects["too_many_new"]
@@ -203,9 +200,9 @@ def test_silence_is_published_by_a_tick() -> None:
     """Start and end on the asset's quality topic, and counted."""
     target = engine()
     for n in range(3):
-        target.handle(message(n))
-    (silent,) = target.tick(NOW + 60 * NS)
-    back = target.handle(message(61))
+        target.take([message(n)])
+    (silent,) = target.tick(NOW + 60 * NS) or []
+    back = target.take([message(61)])
 
     assert "edge-lstm/n/p/quality" == silent.topic
     assert ("silent", True) == tuple(json.loads(silent.payload)[key] for key in ("reason", "active"))
@@ -216,7 +213,7 @@ def test_silence_is_published_by_a_tick() -> None:
 def test_what_may_come_with_every_reading_is_counted_and_not_published() -> None:
     """Short gaps and readings that were put in order."""
     target = engine(reorder_s=2)
-    published = [p for n in (1, 2, 7, 6, 11, 16) for p in target.handle(message(n, at=n))]
+    published = [p for n in (1, 2, 7, 6, 11, 16) for p in target.take([message(n, at=n)])]
 
     assert [] == [p for p in published if p.topic.endswith("/quality")]
     assert {QualityReason.SHORT_GAP: 3, QualityReason.REORDERED: 1} == target.counters.quality
@@ -226,6 +223,6 @@ def test_readings_that_waited_are_scored_by_a_tick() -> None:
     """`reorder_s` of the input reaches the stream, and silence ends the wait."""
     target = engine(reorder_s=2)
 
-    assert [] == target.handle(message(1, at=1))
-    (score,) = target.tick(NOW + 3 * NS)
+    assert [] == target.take([message(1, at=1)])
+    (score,) = target.tick(NOW + 3 * NS) or []
     assert "edge-lstm/n/p/score" == score.topic

@@ -43,7 +43,7 @@ def run(target: Detector, steps: list[Step]) -> list[Event]:
     """Everything that steps lead to."""
     out: list[Event] = []
     for step in steps:
-        out += target.tick(step) if isinstance(step, int) else target.push(step)
+        out += (target.tick(step) if isinstance(step, int) else target.push(step)) or []
     return out
 
 
