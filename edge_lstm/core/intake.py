@@ -161,7 +161,7 @@ class Intake:
         if not look.timed or 0 <= back_ns <= self._tolerance_ns + reading.reorder_ns:
             return False
         follows = look.said is Count.NEXT and look.count is not None
-        if follows and back_ns > 0 and reading.arrived_ns > memory.arrived_ns:
+        if follows and back_ns > 0 and reading.arrived_ns >= memory.arrived_ns > 0:
             return True  # the source itself says that it is the next one
         return keeps_pace(memory, reading.time_ns, reading.arrived_ns, period_ns=self._period_ns)
 
@@ -226,6 +226,9 @@ def fingerprint(reading: Reading, given: Given, *, whole: bool) -> int | None:
     key = reading.time_ns if reading.time_ns != reading.arrived_ns else reading.seq
     if key is None:
         return None
+    if len(given) == 1 and not whole:  # one value a message: the usual case, written out
+        ((only, value),) = given.items()
+        return hash((key, (only, math.inf if value is None else value)))
     if whole and None not in given.values():
         return hash((key, tuple([given[i] for i in range(len(given))])))
     flat = [part for i in sorted(given) for part in (i, math.inf if given[i] is None else given[i])]

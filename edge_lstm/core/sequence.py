@@ -55,7 +55,7 @@ def judge(count: tuple[int, int] | None, seq: int) -> Count:
 
 def mark(count: tuple[int, int] | None, seq: int, said: Count) -> tuple[int, int]:
     """The memory after a number was taken."""
-    if count is None or said is Count.FAR_BACK or seq == 0:
+    if count is None or said is Count.FAR_BACK or (said is Count.NEXT and seq == 0):
         return seq, 1
     newest, seen = count
     if seq < newest:

@@ -331,6 +331,14 @@ def test_proof_of_a_set_clock_starts_anew_with_an_older_reading(stream: Stream) 
     assert ["+clock_jump", "+gap", "22.5*"] == said[4]
 
 
+def test_repeat_does_not_disturb_the_proof_of_a_set_clock(stream: Stream) -> None:
+    """Also that of a reading which was late itself."""
+    steady(stream, 50)
+    said = [stream(t, at=51 + n) for n, t in enumerate([30.5, 31.5, 30.5, 33.5])]
+
+    assert [["late"], ["late"], ["duplicate"], ["+clock_jump", "+gap", "33.5*"]] == said
+
+
 def test_backlog_that_comes_late_is_no_set_clock(stream: Stream) -> None:
     """A heap of old readings does not arrive at the pace of its times."""
     steady(stream, 100)
@@ -394,6 +402,32 @@ def test_clock_of_ours_that_was_never_set_judges_nobody(stream: Stream) -> None:
         stream(t, at=t - NOW / NS + 1000)
 
     assert ["+gap", "5000*"] == stream(5000, at=5 - NOW / NS + 1000)
+
+
+def test_source_that_always_leads_is_believed_after_a_pause(stream: Stream) -> None:
+    """Its clock is an hour ahead since it was first heard; a pause is a gap and no leap."""
+    for t in range(1, 20):
+        stream(3600 + t, at=t)
+
+    assert ["+gap", "3650*"] == stream(3650, at=50)
+
+
+def test_number_in_a_recording_does_not_follow_a_clock(stream: Stream) -> None:
+    """Without times of arrival there is nothing to hold a clock against."""
+    said = []
+    for seq, t in enumerate([20, 21, 3, 4, 5, 6]):
+        reading = Reading("p", NOW + t * NS, {"a": 1.0, "b": float(t)}, seq)
+        said.append(stream.tell(stream.aligner.push(stream.memory, reading)))
+
+    assert [["20*"], ["21"], ["late"], ["late"], ["late"], ["late"]] == said
+
+
+def test_readings_of_one_message_follow_a_clock_by_their_numbers(stream: Stream) -> None:
+    """They share a time of arrival."""
+    steady(stream, 20, seq=True)
+    said = [stream(t, at=30, seq=seq) for seq, t in enumerate([21, 22, 15.5, 16.5], start=21)]
+
+    assert [["21"], ["22"], ["+clock_jump", "15.5"], ["16.5"]] == said
 
 
 def test_recording_has_no_arrival_and_no_clock(stream: Stream) -> None:
