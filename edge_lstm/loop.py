@@ -415,6 +415,7 @@ class Loop:
             subscribed=self._subscribed,
             sessions_lost=parts.life.sessions_lost,
             received=self._engine.counters.received,
+            accepted=health.readings,
             resident=health.assets,
             refused={"refused": self._outbox.refused} if self._outbox.refused else {},
             storage=StatusStorage(

@@ -151,9 +151,9 @@ def _storage(status: Status) -> str:
     return (
         f"{found.durability}, loss window {found.loss_window_s:g} s, lag {found.lag_s:.1f} s, "
         f"last commit {_span(found.commit_age_s)} ago, snapshot {_span(found.snapshot_age_s)} ago, "
-        f"journal {found.journal_bytes} bytes"
+        f"journal {found.journal_bytes / 1024:.0f} KiB"
     )
 
 
 def _quarantined(one: Quarantined) -> str:
-    return f"{one.time} {one.topic}: {one.reason}, {one.detail} ({one.size} bytes, {one.head[:32]}…)"
+    return f"{one.count} x {one.topic}: {one.reason}, {one.detail} ({one.size} bytes, {one.head[:32]}…)"
