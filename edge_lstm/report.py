@@ -155,6 +155,7 @@ class Report:
             subscribed=standing.subscribed,
             sessions_lost=self._life.sessions_lost,
             received=self._engine.counters.received,
+            accepted=self._engine.counters.accepted,
             resident=len(self._engine.detector.assets),
             refused=self._outbox.refused_by_reason(),
             storage=StatusStorage(
@@ -165,6 +166,8 @@ class Report:
                 commit_age_s=_age_s(facts.last_commit_ns, now_ns),
                 snapshot_age_s=health.snapshot_age_s,
                 journal_bytes=facts.segment_bytes,
+                uncovered_bytes=facts.uncovered_bytes,
+                sqlite=facts.sqlite,
                 paused=facts.problem,
             ),
             reloads=reloader.reloads,
