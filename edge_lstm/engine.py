@@ -6,7 +6,7 @@ The daemon is this and a transport; a test is this and a list of messages.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -63,7 +63,9 @@ class Engine:
 
     def handle(self, message: Message) -> list[Publication]:
         """Take one message; everything that is to be published for it, in order."""
-        item = self._read(message)
+        return [out for item in self._read(message) for out in self._item(item, message)]
+
+    def _item(self, item: Reading | Reject, message: Message) -> list[Publication]:
         if isinstance(item, Reject):
             self._rejected(item, topic=message.topic)
             return []
@@ -116,19 +118,19 @@ class Engine:
 
     # -------------------------------------------------------------------------------- in
 
-    def _read(self, message: Message) -> Reading | Reject:
+    def _read(self, message: Message) -> Sequence[Reading | Reject]:
         if len(message.payload) > self._max_bytes:
             size, limit = len(message.payload), self._max_bytes
             detail = f"{size} bytes on {message.topic!r}; mqtt.max_payload_bytes is {limit}"
-            return Reject(RejectReason.TOO_LARGE, detail=detail)
+            return [Reject(RejectReason.TOO_LARGE, detail=detail)]
         route = self._router.route(message.topic)
         if isinstance(route, str):
-            return Reject(RejectReason.BAD_TOPIC, detail=route)
-        envelope = Envelope(route.asset, route.channel, message.arrived_ns, message.retain)
-        item, odd = route.codec.decode(message.payload, envelope)
-        if odd:
-            self._odd_values(route.asset, odd)
-        return item
+            return [Reject(RejectReason.BAD_TOPIC, detail=route)]
+        envelope = Envelope(route.asset, route.channel, message.arrived_ns, message.retain, message.topic)
+        decoded = route.codec.decode(message.payload, envelope)
+        if decoded.odd:
+            self._odd_values(route.asset or decoded.items[0].asset, decoded.odd)
+        return decoded.items
 
     def _odd_values(self, asset: str, odd: Iterable[str]) -> None:
         channels = [channel for channel in odd if channel in self._channels]

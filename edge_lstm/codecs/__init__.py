@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from edge_lstm.codecs.base import Codec, Decoded, Envelope
+from edge_lstm.codecs.base import Codec, CodecStateError, Decoded, Envelope, Wish
 from edge_lstm.codecs.json_frame import JsonFrameCodec
 from edge_lstm.codecs.plain import PlainCodec
 from edge_lstm.contracts.config import InputConfig
 
-__all__ = ["Codec", "Decoded", "Envelope", "make_codec"]
+__all__ = ["Codec", "CodecStateError", "Decoded", "Envelope", "Wish", "make_codec"]
 
 
 def make_codec(source: InputConfig) -> Codec:
