@@ -19,6 +19,8 @@ ABSENT = object()
 """What `dig` finds when nothing is there; null is something."""
 
 _CLOCK_SET_NS = 1_767_225_600 * NS  # 2026-01-01: a clock before this program was written has not been set
+_FACTORS = {"auto": 0, "s": NS, "ms": 1_000_000, "us": 1_000, "ns": 1}
+_EXACT = 2.0**53  # whole numbers below it are exact as doubles; 2^53 us is the year 2255
 _MAX_SEQ = 2**63 - 1
 _REMEMBERED = 10_000
 
@@ -73,6 +75,7 @@ class TimeReader:
     def __init__(self, source: InputConfig) -> None:
         self._field, self._format = source.time_field, source.time_format
         self._ahead_ns = round(source.max_ahead_s * NS)
+        self._factor = _FACTORS.get(source.time_format)  # 0 for auto
 
     def read(self, body: dict[str, Any] | None, envelope: Envelope) -> int | Reject:
         """Nanoseconds since 1970-01-01 UTC, or why there is no time."""
@@ -99,6 +102,20 @@ class TimeReader:
         except (ValueError, OverflowError) as error:
             return self._bad(envelope, str(error)[:200])
         return self.check(time_ns, envelope)
+
+    def quick(self, value: float, envelope: Envelope) -> int | None:
+        """What `convert` gives for the usual numbers at a third of its cost, ``None`` for all others."""
+        factor = self._factor
+        if factor is None or not 0 < value < _EXACT:
+            return None
+        if not factor:
+            factor = NS if value < 1e11 else 1_000_000 if value < 1e14 else 1_000
+        time_ns = (whole := int(value)) * factor
+        if whole != value:
+            time_ns += round((value - whole) * factor)
+        if time_ns > envelope.arrived_ns and (not self._ahead_ns or time_ns > envelope.arrived_ns + self._ahead_ns):
+            return None
+        return time_ns
 
     def check(self, time_ns: int, envelope: Envelope) -> int | Reject:
         """The time itself, unless it is further in the future than ``max_ahead_s``.

@@ -21,8 +21,10 @@ from edge_lstm.contracts.reading import Reading, Reject, RejectReason
 
 __all__ = ["FrameCodec", "JsonFrameCodec"]
 
-_FLAT = msgspec.json.Decoder(dict[str, float | str | None])
-_NESTED = msgspec.json.Decoder(dict[str, float | str | dict[str, float | None] | None])
+_Flat = dict[str, float | str | None]
+_Nested = dict[str, float | str | dict[str, float | None] | None]
+_FLAT = msgspec.json.Decoder(_Flat | list[_Flat])
+_NESTED = msgspec.json.Decoder(_Nested | list[_Nested])
 _EXACT = 2.0**53  # whole numbers below it are exact as doubles
 
 
@@ -66,7 +68,9 @@ class JsonFrameCodec(FrameCodec):
     def __init__(self, source: InputConfig) -> None:
         super().__init__(source)
         self._values_field, self._names = source.values_field, dict(source.channels)
-        self._time_field = source.time_field
+        self._time, self._time_field = self._frames.time, source.time_field
+        self._most = MAX_READINGS if self._timed else 1
+        self._decoder = _FLAT if source.values_field is None else _NESTED
         others = source.asset_field, source.seq_field, source.schema_field
         self._others = others if any(others) else None
         self._skip = set(self._names.values()) - set(self._names)
@@ -77,64 +81,65 @@ class JsonFrameCodec(FrameCodec):
         """Read one payload; see `edge_lstm.codecs.base.Codec.decode`."""
         if self._short:
             try:
-                reading = self._plain(payload, envelope)
+                body = self._decoder.decode(payload)
+                if type(body) is dict:
+                    reading, quotes = self._one(body, envelope)
+                    if payload.count(b'"') == quotes:
+                        return Decoded((reading,))
+                elif 1 <= len(body) <= self._most:
+                    pairs = [self._one(one, envelope) for one in body]
+                    if payload.count(b'"') == sum(quotes for _, quotes in pairs):
+                        return Decoded(tuple(reading for reading, _ in pairs))
             except (ValueError, KeyError):  # something else than numbers: the long way says what
-                reading = None
-            if reading is not None:
-                return Decoded((reading,))
+                pass
+        return self._long(payload, envelope)
+
+    def _long(self, payload: bytes, envelope: Envelope) -> Decoded:
         try:
             body = decode_json(payload)
         except (ValueError, RecursionError) as error:
             return refused(RejectReason.UNDECODABLE, envelope.asset, str(error))
         return self.readings(body, envelope)
 
-    def _plain(self, payload: bytes, envelope: Envelope) -> Reading | None:
-        """The reading of a frame of numbers, or ``None`` for the long way.
+    def _one(self, body: dict[str, Any], envelope: Envelope) -> tuple[Reading, int]:
+        """A reading, and the quotes that its text has if nothing but numbers and known text is in it.
 
         Raises:
-            ValueError: Not a frame of numbers.
+            ValueError: Something is not as it is in such a frame.
             KeyError: A field is not there.
         """
-        body: dict[str, Any]
-        if self._values_field is None:
-            body = values = _FLAT.decode(payload)
-            quotes = 2 * len(body)
-        else:
-            body = _NESTED.decode(payload)
+        values, members = body, len(body)
+        texts = 0
+        if self._values_field is not None:
             values = body[self._values_field]
             if type(values) is not dict:
-                return None
-            quotes = 2 * (len(body) + len(values))
-        if len(values) > MAX_MEMBERS:
-            return None
+                raise ValueError("no object")
+            members += len(values)
+        if members > MAX_MEMBERS:
+            raise ValueError("too many members")
         if self._time_field is None:
-            time_ns = self._frames.time.arrival(envelope)
+            time_ns = self._time.arrival(envelope)
         else:
             said = body.pop(self._time_field)
-            if type(said) is str:
-                quotes += 2
-            elif type(said) is not float or not -_EXACT < said < _EXACT:
-                return None
-            time_ns = self._frames.time.convert(said, envelope)
+            if type(said) is float:
+                time_ns = self._time.quick(said, envelope)
+            else:
+                texts = 1
+                time_ns = self._time.convert(said, envelope)
         asset, seq = envelope.asset, None
-        if self._others:
-            asset, seq, texts = self._named(body, envelope)
-            quotes += 2 * texts
-        if type(time_ns) is not int or payload.count(b'"') != quotes:
-            return None
+        if self._others is not None:
+            asset, seq, named = self._named(body, envelope)
+            texts += named
+        if type(time_ns) is not int:
+            raise ValueError("no time")
         if self._names:
             names, skip = self._names, self._skip
             values = {names.get(key, key): value for key, value in values.items() if key not in skip}
-        return Reading(asset, time_ns, values, seq)
+        return Reading(asset, time_ns, values, seq), 2 * (members + texts)
 
     def _named(self, body: dict[str, Any], envelope: Envelope) -> tuple[str, int | None, int]:
-        """Asset, count, and how many of the fields taken out were text.
-
-        Raises:
-            ValueError: One of them is wrong.
-            KeyError: One of them is not there.
-        """
-        asset_field, seq_field, schema_field = self._others
+        """Asset, count, and how many of the fields taken out were text; raises as `_one` does."""
+        asset_field, seq_field, schema_field = self._others or (None, None, None)
         asset, seq, texts = envelope.asset, None, 0
         if schema_field is not None:
             schema = body.pop(schema_field)
