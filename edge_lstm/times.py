@@ -64,7 +64,7 @@ def _parse_text(text: str, unit: TimeFormat) -> int:
 
 
 def _usual(text: str) -> int | None:
-    """The most usual forms (``2026-03-01T12:00:00Z``, three or six decimals) at a tenth of the pattern's cost.
+    """The most usual forms (``2026-03-01T12:00:00Z``, three or six decimals) at a fifth of the cost.
 
     Nothing is decided here: what is not of these forms, or wrong in them, is left to the pattern.
     """

@@ -25,14 +25,14 @@ __all__ = [
 ]
 
 MAX_BYTES = 2**20
-"""Longest payload of the formats other than json and value; a higher ``mqtt.max_payload_bytes`` is for those."""
+"""Longest payload of the formats other than json and value, whatever ``mqtt.max_payload_bytes`` says."""
 MAX_DEPTH = 16
 """Deepest nesting: objects and lists, tags of CBOR, messages of Protobuf."""
 MAX_READINGS = 1_000
 """Most readings of one message."""
 MAX_MEMBERS = 4_096
 """Most members of one object: channels of a reading and whatever stands beside them."""
-MAX_VALUES = 16_384
+MAX_VALUES = 8_192
 """Most values of one message, over all its readings."""
 
 

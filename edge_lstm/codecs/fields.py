@@ -55,7 +55,7 @@ def to_number(value: Any) -> float | None:  # noqa: ANN401 - JSON is any data
 
 
 def to_seq(value: Any) -> int | str | None:  # noqa: ANN401 - JSON is any data
-    """A source's count: a whole number from 0 to 2^63 - 1, ``None`` for none, text that says what is wrong."""
+    """A source's count: a whole number from 0 to 2^63 - 1, ``None`` for none, text for what is wrong."""
     if value is ABSENT or value is None:
         return None
     if type(value) is float and value.is_integer():
@@ -63,6 +63,14 @@ def to_seq(value: Any) -> int | str | None:  # noqa: ANN401 - JSON is any data
     if type(value) is int and 0 <= value <= _MAX_SEQ:
         return value
     return f"expected a whole number of at least 0, got {repr(value)[:60]}"
+
+
+class _RefusedError(Exception):
+    """Carries the reason for which an object is no reading."""
+
+    def __init__(self, reason: RejectReason, asset: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reject = Reject(reason, asset, detail)
 
 
 class TimeReader:
@@ -113,9 +121,8 @@ class TimeReader:
         time_ns = (whole := int(value)) * factor
         if whole != value:
             time_ns += round((value - whole) * factor)
-        if time_ns > envelope.arrived_ns and (not self._ahead_ns or time_ns > envelope.arrived_ns + self._ahead_ns):
-            return None
-        return time_ns
+        ahead_ns = time_ns - envelope.arrived_ns
+        return time_ns if ahead_ns <= 0 or ahead_ns <= self._ahead_ns else None
 
     def check(self, time_ns: int, envelope: Envelope) -> int | Reject:
         """The time itself, unless it is further in the future than ``max_ahead_s``.
@@ -186,30 +193,41 @@ class FrameReader:
             envelope: The message around it.
             odd: Takes the channels whose value is not a number.
         """
-        if not isinstance(body, dict):
-            return Reject(RejectReason.UNDECODABLE, envelope.asset, f"expected an object, got {_kind(body)}")
+        try:
+            return self._read(body, envelope, odd)
+        except _RefusedError as error:
+            return error.reject
+
+    def _read(self, body: Any, envelope: Envelope, odd: list[str]) -> Reading:  # noqa: ANN401
         source = self._source
-        found = body if source.values_field is None else dig(body, source.values_field)
-        if not isinstance(found, dict):
-            detail = f"expected an object in '{source.values_field}'"
-            return Reject(RejectReason.UNDECODABLE, envelope.asset, detail)
-        if found and {*map(type, found)} != {str}:  # CBOR has keys of any kind
-            return Reject(RejectReason.UNDECODABLE, envelope.asset, "a key is not text")
-        if len(found) > MAX_MEMBERS:
-            detail = f"{len(found)} members; at most {MAX_MEMBERS} are read"
-            return Reject(RejectReason.TOO_LARGE, envelope.asset, detail)
-        asset = envelope.asset if source.asset_field is None else self.assets.read(dig(body, source.asset_field))
-        if isinstance(asset, Reject):
-            return asset
+        found = self._found(body, envelope.asset)
+        asset = envelope.asset
+        if source.asset_field is not None:
+            asset = _good(self.assets.read(dig(body, source.asset_field)))
         if source.schema_field is not None and (why := self.schema(dig(body, source.schema_field))):
-            return Reject(RejectReason.SCHEMA_UNSUPPORTED, asset, why)
+            raise _RefusedError(RejectReason.SCHEMA_UNSUPPORTED, asset, why)
         time_ns = self.time.read(body, envelope)
         if isinstance(time_ns, Reject):
-            return msgspec.structs.replace(time_ns, asset=asset)
+            raise _RefusedError(time_ns.reason, asset, time_ns.detail)
         seq = None if source.seq_field is None else to_seq(dig(body, source.seq_field))
         if isinstance(seq, str):
-            return Reject(RejectReason.UNDECODABLE, asset, f"{source.seq_field}: {seq}", time_ns)
+            raise _RefusedError(RejectReason.UNDECODABLE, asset, f"{source.seq_field}: {seq}")
         return Reading(asset, time_ns, self._values(found, odd), seq)
+
+    def _found(self, body: Any, asset: str) -> dict[str, Any]:  # noqa: ANN401
+        """The object with the values."""
+        where, found = self._source.values_field, body
+        if where is not None and isinstance(body, dict):
+            found = dig(body, where)
+        if not isinstance(found, dict):
+            detail = f"expected an object{f' in {where!r}' if where else ''}, got {_kind(found)}"
+            raise _RefusedError(RejectReason.UNDECODABLE, asset, detail)
+        if found and {*map(type, found)} != {str}:  # CBOR has keys of any kind
+            raise _RefusedError(RejectReason.UNDECODABLE, asset, "a key is not text")
+        if len(found) > MAX_MEMBERS:
+            detail = f"{len(found)} members; at most {MAX_MEMBERS} are read"
+            raise _RefusedError(RejectReason.TOO_LARGE, asset, detail)
+        return found
 
     def schema(self, value: Any) -> str | None:  # noqa: ANN401 - JSON is any data
         """Why a schema version is not one of those that the input lists, or ``None`` when it is."""
@@ -230,6 +248,12 @@ class FrameReader:
         return values
 
 
+def _good(name: str | Reject) -> str:
+    if isinstance(name, Reject):
+        raise _RefusedError(name.reason, name.asset, name.detail)
+    return name
+
+
 def _as_text(value: Any) -> str | None:  # noqa: ANN401 - JSON is any data
     """Text as it is, a whole number (17, 17.0) as its digits, else ``None``."""
     if type(value) is float and value.is_integer():
@@ -240,5 +264,5 @@ def _as_text(value: Any) -> str | None:  # noqa: ANN401 - JSON is any data
 
 
 def _kind(value: object) -> str:
-    words = {list: "a list", str: "text", type(None): "null", bool: "a truth value", bytes: "bytes"}
-    return words.get(type(value), "a number")
+    words = {list: "a list", str: "text", type(None): "null", bool: "a truth value", int: "a number"}
+    return "nothing" if value is ABSENT else words.get(type(value), type(value).__name__)

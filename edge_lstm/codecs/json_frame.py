@@ -118,7 +118,7 @@ class JsonFrameCodec(FrameCodec):
         if members > MAX_MEMBERS:
             raise ValueError("too many members")
         if self._time_field is None:
-            time_ns = self._time.arrival(envelope)
+            time_ns: int | Reject | None = self._time.arrival(envelope)
         else:
             said = body.pop(self._time_field)
             if type(said) is float:
@@ -154,7 +154,8 @@ class JsonFrameCodec(FrameCodec):
                 raise ValueError(named.detail)
             asset = named
         if seq_field is not None:
-            seq = to_seq(body.pop(seq_field, None))
-            if isinstance(seq, str) or (seq is not None and seq >= _EXACT):
+            count = to_seq(body.pop(seq_field, None))
+            if isinstance(count, str) or (count is not None and count >= _EXACT):
                 raise ValueError("a count that a double cannot hold")
+            seq = count
         return asset, seq, texts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -41,7 +42,7 @@ def decode_json(payload: bytes) -> Any:  # noqa: ANN401 - JSON is any data
 
 
 def _is_deep(payload: bytes) -> bool:
-    """Whether brackets outside of texts are nested deeper than the cap; each turn takes the innermost away."""
+    """Whether brackets outside of texts are nested too deep; each turn takes the innermost away."""
     left = _NOT_BRACKETS.sub(b"", payload)
     for _ in range(MAX_DEPTH):
         shorter = _LEAF.sub(b"", left)
@@ -62,7 +63,6 @@ def _members(body: Any) -> int:  # noqa: ANN401 - JSON is any data
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"key {twice[:60]!r} is there twice")
     return found

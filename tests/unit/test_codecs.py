@@ -191,7 +191,9 @@ def test_time_in_the_future_without_limit() -> None:
 def test_time_in_the_future_of_a_clock_that_was_never_set() -> None:
     """A board without a battery clock starts in 1970: it cannot say what the future is."""
     codec = make_codec(InputConfig(topic="t", time_field="t"))
-    item = codec.decode(b'{"t": "2026-03-01T12:00:00Z", "flow": 1}', Envelope("pump", "", 5 * NS, False)).items[0]
+    item = codec.decode(
+        b'{"t": "2026-03-01T12:00:00Z", "flow": 1}', Envelope("pump", "", 5 * NS, False)
+    ).items[0]
 
     assert Reading("pump", NOW, {"flow": 1.0}) == item
 
