@@ -10,6 +10,7 @@ from edge_lstm.codecs.influx import InfluxCodec
 from edge_lstm.codecs.json_frame import JsonFrameCodec
 from edge_lstm.codecs.plain import PlainCodec
 from edge_lstm.codecs.senml import SenmlCodec
+from edge_lstm.codecs.sparkplug import SparkplugCodec
 from edge_lstm.contracts.config import InputConfig, InputFormat
 
 __all__ = ["Codec", "CodecStateError", "Decoded", "Envelope", "Wish", "make_codec"]
@@ -20,6 +21,7 @@ _CODECS: dict[InputFormat, Callable[[InputConfig], Codec]] = {
     "cbor": CborFrameCodec,
     "senml": SenmlCodec,
     "influx": InfluxCodec,
+    "sparkplug": SparkplugCodec,
 }
 
 
