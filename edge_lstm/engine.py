@@ -23,6 +23,7 @@ from edge_lstm.core.detector import Detector, Event
 from edge_lstm.io.snapshot import Counters
 from edge_lstm.io.transport import Message, Publication
 from edge_lstm.logs import Throttle, event
+from edge_lstm.quarantine import POISON, Quarantine
 from edge_lstm.routing import Router
 from edge_lstm.times import format_time
 
@@ -45,6 +46,7 @@ class Engine:
     Attributes:
         detector: The detector.
         counters: What has been counted.
+        quarantine: The last messages that could not be read.
         forgetful: Set when states were lost: the broker may keep alarms that nobody knows
             of any more, so each asset's is cleared when it is first seen.
     """
@@ -52,6 +54,7 @@ class Engine:
     def __init__(self, config: DeviceConfig, detector: Detector, *, manifest: Manifest, clock: Clock) -> None:
         self.detector = detector
         self.counters = Counters()
+        self.quarantine = Quarantine()
         self.forgetful = False
         self._root = config.root
         self._max_bytes = config.mqtt.max_payload_bytes
@@ -67,6 +70,8 @@ class Engine:
 
     def _item(self, item: Reading | Reject, message: Message) -> list[Publication]:
         if isinstance(item, Reject):
+            if item.reason in POISON:
+                self._quarantined(message, item.reason.value, item.detail)
             self._rejected(item, topic=message.topic)
             return []
         self.counters.readings += 1
@@ -80,6 +85,7 @@ class Engine:
     def failed(self, message: Message) -> None:
         """A message met a fault of ours: its asset starts anew, so that no half-made state is carried on."""
         self.counters.failures += 1
+        self._quarantined(message, "failure", "a fault of edge-lstm itself; see the log")
         route = self._router.route(message.topic)
         if not isinstance(route, str):
             self.detector.reset(route.asset)
@@ -131,6 +137,11 @@ class Engine:
         if decoded.odd:
             self._odd_values(route.asset or decoded.items[0].asset, decoded.odd)
         return decoded.items
+
+    def _quarantined(self, message: Message, reason: str, detail: str) -> None:
+        self.quarantine.put(
+            message.topic, message.payload, reason=reason, detail=detail, arrived_ns=message.arrived_ns
+        )
 
     def _odd_values(self, asset: str, odd: Iterable[str]) -> None:
         channels = [channel for channel in odd if channel in self._channels]
