@@ -19,9 +19,11 @@ __all__ = [
     "Decoded",
     "Envelope",
     "Stateless",
+    "TooLargeError",
     "Wish",
     "gathered",
     "refused",
+    "unreadable",
 ]
 
 MAX_BYTES = 2**20
@@ -34,6 +36,10 @@ MAX_MEMBERS = 4_096
 """Most members of one object: channels of a reading and whatever stands beside them."""
 MAX_VALUES = 8_192
 """Most values of one message, over all its readings."""
+
+
+class TooLargeError(ValueError):
+    """There is more in a message than is read."""
 
 
 class CodecStateError(ValueError):
@@ -121,6 +127,12 @@ class Stateless:
         """Nothing; see `Codec.load`."""
         if raw:
             raise CodecStateError("this format has nothing to remember")
+
+
+def unreadable(error: Exception, asset: str) -> Decoded:
+    """A message that a decoder has given up, for the reason that it gave."""
+    reason = RejectReason.TOO_LARGE if isinstance(error, TooLargeError) else RejectReason.UNDECODABLE
+    return refused(reason, asset, str(error))
 
 
 def refused(reason: RejectReason, asset: str, detail: str) -> Decoded:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from edge_lstm.codecs.base import MAX_BYTES, MAX_DEPTH
+from edge_lstm.codecs.base import MAX_BYTES, MAX_DEPTH, TooLargeError
 from edge_lstm.codecs.fields import Moment
 from edge_lstm.times import parse_time
 
@@ -35,10 +35,11 @@ def decode_cbor(payload: bytes, *, decimals: bool = False) -> Any:  # noqa: ANN4
         decimals: Whether tag 4 (decimal fraction) is read too, as the double next to it.
 
     Raises:
-        ValueError: It is none, or is beyond the caps; the message is for people.
+        TooLargeError: There is more in it than is read.
+        ValueError: It is none, or is nested too deep; the message is for people.
     """
     if len(payload) > MAX_BYTES:
-        raise ValueError(f"more than {MAX_BYTES} bytes of CBOR")
+        raise TooLargeError(f"more than {MAX_BYTES} bytes of CBOR")
     reader = _Reader(payload, decimals=decimals)
     try:
         body = reader.item(MAX_DEPTH)
@@ -62,7 +63,7 @@ class _Reader:
         """The next item, or `_BREAK`; containers and tags may be nested ``depth`` deep."""
         self._left -= 1
         if self._left < 0:
-            raise ValueError(f"more than {_MAX_ITEMS} items")
+            raise TooLargeError(f"more than {_MAX_ITEMS} items")
         first = self._data[self.at]
         self.at += 1
         major, info = first >> 5, first & 31

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from edge_lstm.codecs.base import Decoded, Envelope, refused
+from edge_lstm.codecs.base import Decoded, Envelope, unreadable
 from edge_lstm.codecs.cbor_data import decode_cbor
 from edge_lstm.codecs.json_frame import FrameCodec
-from edge_lstm.contracts.reading import RejectReason
 
 __all__ = ["CborFrameCodec"]
 
@@ -18,5 +17,5 @@ class CborFrameCodec(FrameCodec):
         try:
             body = decode_cbor(payload)
         except ValueError as error:
-            return refused(RejectReason.UNDECODABLE, envelope.asset, str(error))
+            return unreadable(error, envelope.asset)
         return self.readings(body, envelope)

@@ -15,8 +15,10 @@ from edge_lstm.codecs.base import (
     Decoded,
     Envelope,
     Stateless,
+    TooLargeError,
     gathered,
     refused,
+    unreadable,
 )
 from edge_lstm.codecs.fields import ABSENT, AssetReader, TimeReader
 from edge_lstm.contracts.config import InputConfig
@@ -78,7 +80,7 @@ class InfluxCodec(Stateless):
         try:
             points = _points(payload.decode())
         except ValueError as error:
-            return refused(RejectReason.UNDECODABLE, envelope.asset, str(error))
+            return unreadable(error, envelope.asset)
         if not points:
             return refused(RejectReason.UNDECODABLE, envelope.asset, "no line has a point")
         if len(points) > MAX_READINGS:
@@ -140,7 +142,7 @@ def _points(text: str) -> list[_Point]:
         point, end = _point(text, at)
         count += len(point.fields)
         if count > MAX_VALUES:
-            raise ValueError(f"more than {MAX_VALUES} fields")
+            raise TooLargeError(f"more than {MAX_VALUES} fields")
         points.append(point)
         at = end
 

@@ -13,6 +13,7 @@ from edge_lstm.codecs.base import (
     Envelope,
     Stateless,
     refused,
+    unreadable,
 )
 from edge_lstm.codecs.fields import FrameReader, to_seq
 from edge_lstm.codecs.json_text import decode_json
@@ -98,7 +99,7 @@ class JsonFrameCodec(FrameCodec):
         try:
             body = decode_json(payload)
         except (ValueError, RecursionError) as error:
-            return refused(RejectReason.UNDECODABLE, envelope.asset, str(error))
+            return unreadable(error, envelope.asset)
         return self.readings(body, envelope)
 
     def _one(self, body: dict[str, Any], envelope: Envelope) -> tuple[Reading, int]:

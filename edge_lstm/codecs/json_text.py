@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from edge_lstm.codecs.base import MAX_DEPTH, MAX_VALUES
+from edge_lstm.codecs.base import MAX_DEPTH, MAX_VALUES, TooLargeError
 
 __all__ = ["decode_json"]
 
@@ -26,12 +26,13 @@ def decode_json(payload: bytes) -> Any:  # noqa: ANN401 - JSON is any data
     beyond the doubles, no lone surrogates; and no key twice in an object.
 
     Raises:
-        ValueError: It is none, or is beyond the caps; the message is for people.
+        TooLargeError: There is more in it than is read.
+        ValueError: It is none, or is nested too deep; the message is for people.
     """
     brackets = payload.count(b"{") + payload.count(b"[")
     # A list of empty lists takes thirty times the text's memory: what cannot be a message goes unread.
     if brackets > MAX_VALUES:
-        raise ValueError(f"more than {MAX_VALUES} objects and lists")
+        raise TooLargeError(f"more than {MAX_VALUES} objects and lists")
     if brackets > MAX_DEPTH and _is_deep(payload):
         raise ValueError(f"objects and lists are nested more than {MAX_DEPTH} deep")
     body = _ANY.decode(payload)

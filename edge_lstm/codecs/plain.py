@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from edge_lstm.codecs.base import Decoded, Envelope, Stateless, refused
+from edge_lstm.codecs.base import Decoded, Envelope, Stateless, refused, unreadable
 from edge_lstm.codecs.fields import ABSENT, TimeReader, dig, to_number
 from edge_lstm.codecs.json_text import decode_json
 from edge_lstm.contracts.config import InputConfig
@@ -39,7 +39,7 @@ class PlainCodec(Stateless):
             try:
                 body = decode_json(payload)
             except (ValueError, RecursionError) as error:
-                return refused(RejectReason.UNDECODABLE, envelope.asset, str(error))
+                return unreadable(error, envelope.asset)
             value = dig(body, self._value_field) if isinstance(body, dict) else ABSENT
         if value is ABSENT:
             wanted = "a number" if body is None else f"a value in '{self._value_field}'"

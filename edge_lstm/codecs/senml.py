@@ -5,7 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any, Final, NamedTuple
 
-from edge_lstm.codecs.base import MAX_READINGS, MAX_VALUES, Decoded, Envelope, Stateless, gathered, refused
+from edge_lstm.codecs.base import (
+    MAX_READINGS,
+    MAX_VALUES,
+    Decoded,
+    Envelope,
+    Stateless,
+    gathered,
+    refused,
+    unreadable,
+)
 from edge_lstm.codecs.cbor_data import decode_cbor
 from edge_lstm.codecs.fields import TimeReader, to_number
 from edge_lstm.codecs.json_text import decode_json
@@ -63,7 +72,7 @@ class SenmlCodec(Stateless):
         except _PackError as error:
             return refused(error.reason, envelope.asset, str(error))
         except (ValueError, RecursionError) as error:
-            return refused(RejectReason.UNDECODABLE, envelope.asset, str(error))
+            return unreadable(error, envelope.asset)
 
     def _pack(self, records: list[Any], envelope: Envelope) -> Decoded:
         """The readings of a pack.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from edge_lstm.codecs.base import MAX_READINGS, Decoded, Envelope, Wish, gathered, refused
+from edge_lstm.codecs.base import MAX_READINGS, Decoded, Envelope, Wish, gathered, refused, unreadable
 from edge_lstm.codecs.fields import TimeReader
 from edge_lstm.codecs.sparkplug_births import BirthError, Births, Device, Node, bd_seq_of
 from edge_lstm.codecs.sparkplug_payload import (
@@ -69,7 +69,7 @@ class SparkplugCodec:
         try:
             found = read_payload(payload)
         except ValueError as error:
-            return refused(RejectReason.UNDECODABLE, topic.asset, str(error))
+            return unreadable(error, topic.asset)
         node = self._births.node(topic.node)
         if node is None:
             return refused(RejectReason.TOO_MANY_ASSETS, topic.asset, "too many edge nodes are alive")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from edge_lstm.codecs.base import MAX_VALUES
+from edge_lstm.codecs.base import MAX_VALUES, TooLargeError
 from edge_lstm.codecs.fields import to_number
 from edge_lstm.codecs.protowire import (
     BYTES,
@@ -89,7 +89,7 @@ def read_payload(raw: bytes) -> Payload:
         if number == 2 and isinstance(value, bytes) and kind == BYTES:
             metrics.append(_metric(value))
             if len(metrics) > MAX_VALUES:
-                raise ValueError(f"more than {MAX_VALUES} metrics")
+                raise TooLargeError(f"more than {MAX_VALUES} metrics")
         elif number == 1 and isinstance(value, int):
             time_ms = value
         elif number == 3 and isinstance(value, int):
