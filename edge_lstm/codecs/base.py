@@ -12,6 +12,7 @@ __all__ = [
     "MAX_BYTES",
     "MAX_DEPTH",
     "MAX_MEMBERS",
+    "MAX_OBJECTS",
     "MAX_READINGS",
     "MAX_VALUES",
     "Codec",
@@ -34,6 +35,8 @@ MAX_READINGS = 1_000
 """Most readings of one message."""
 MAX_MEMBERS = 4_096
 """Most members of one object: channels of a reading and whatever stands beside them."""
+MAX_OBJECTS = 4_096
+"""Most objects and lists of one JSON text, and records of SenML: each takes some 200 bytes of memory."""
 MAX_VALUES = 8_192
 """Most values of one message, over all its readings."""
 

@@ -119,15 +119,15 @@ class _Reader:
         if length is not None:
             raw = self._take(length)
         else:  # chunks of definite length and the same kind (section 3.2.3)
-            chunks: list[bytes] = []
+            chunks = bytearray()
             while (first := self._data[self.at]) != 0xFF:
                 self.at += 1
                 size = first & 31 if first & 31 < 24 else self._argument(first & 31)
                 if first >> 5 != major or size is None:
                     raise ValueError("a string in pieces of another kind")
-                chunks.append(self._take(size))
+                chunks += self._take(size)
             self.at += 1
-            raw = b"".join(chunks)
+            raw = bytes(chunks)
         return raw.decode() if major == 3 else raw
 
     def _list(self, length: int | None, depth: int) -> list[Any]:

@@ -24,8 +24,8 @@ __all__ = ["FrameCodec", "JsonFrameCodec"]
 
 _Flat = dict[str, float | str | None]
 _Nested = dict[str, float | str | dict[str, float | None] | None]
-_FLAT = msgspec.json.Decoder(_Flat | list[_Flat])
-_NESTED = msgspec.json.Decoder(_Nested | list[_Nested])
+_FLAT, _FLATS = msgspec.json.Decoder(_Flat), msgspec.json.Decoder(list[_Flat])
+_NESTED, _NESTEDS = msgspec.json.Decoder(_Nested), msgspec.json.Decoder(list[_Nested])
 _EXACT = 2.0**53  # whole numbers below it are exact as doubles
 
 
@@ -71,7 +71,9 @@ class JsonFrameCodec(FrameCodec):
         self._values_field, self._names = source.values_field, dict(source.channels)
         self._time, self._time_field = self._frames.time, source.time_field
         self._most = MAX_READINGS if self._timed else 1
-        self._decoder = _FLAT if source.values_field is None else _NESTED
+        flat = source.values_field is None
+        self._decoder = _FLAT if flat else _NESTED
+        self._decoder_of_lists = _FLATS if flat else _NESTEDS
         others = source.asset_field, source.seq_field, source.schema_field
         self._others = others if any(others) else None
         self._skip = set(self._names.values()) - set(self._names)
@@ -82,23 +84,27 @@ class JsonFrameCodec(FrameCodec):
         """Read one payload; see `edge_lstm.codecs.base.Codec.decode`."""
         if self._short:
             try:
-                body = self._decoder.decode(payload)
-                if type(body) is dict:
-                    reading, quotes = self._one(body, envelope)
-                    if payload.count(b'"') == quotes:
-                        return Decoded((reading,))
-                elif 1 <= len(body) <= self._most:
-                    pairs = [self._one(one, envelope) for one in body]
-                    if payload.count(b'"') == sum(quotes for _, quotes in pairs):
-                        return Decoded(tuple(reading for reading, _ in pairs))
+                if payload[:1] == b"[":
+                    return self._list(payload, envelope)
+                reading, quotes = self._one(self._decoder.decode(payload), envelope)
+                if payload.count(b'"') == quotes:
+                    return Decoded((reading,))
             except (ValueError, KeyError):  # something else than numbers: the long way says what
                 pass
+        return self._long(payload, envelope)
+
+    def _list(self, payload: bytes, envelope: Envelope) -> Decoded:
+        """As `decode`, of a list; raises as `_one` does."""
+        if payload.count(b"{") <= 2 * self._most:
+            pairs = [self._one(one, envelope) for one in self._decoder_of_lists.decode(payload)]
+            if 1 <= len(pairs) <= self._most and payload.count(b'"') == sum(quotes for _, quotes in pairs):
+                return Decoded(tuple(reading for reading, _ in pairs))
         return self._long(payload, envelope)
 
     def _long(self, payload: bytes, envelope: Envelope) -> Decoded:
         try:
             body = decode_json(payload)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             return unreadable(error, envelope.asset)
         return self.readings(body, envelope)
 

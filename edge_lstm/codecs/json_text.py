@@ -9,14 +9,12 @@ from typing import Any
 
 import msgspec
 
-from edge_lstm.codecs.base import MAX_DEPTH, MAX_VALUES, TooLargeError
+from edge_lstm.codecs.base import MAX_DEPTH, MAX_OBJECTS, TooLargeError
 
 __all__ = ["decode_json"]
 
 _ANY = msgspec.json.Decoder()
 _MEMBER = re.compile(rb'"\s*:')
-_NOT_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[^][{}"]+', re.DOTALL)
-_LEAF = re.compile(rb"\[\]|\{\}")
 
 
 def decode_json(payload: bytes) -> Any:  # noqa: ANN401 - JSON is any data
@@ -29,36 +27,28 @@ def decode_json(payload: bytes) -> Any:  # noqa: ANN401 - JSON is any data
         TooLargeError: There is more in it than is read.
         ValueError: It is none, or is nested too deep; the message is for people.
     """
-    brackets = payload.count(b"{") + payload.count(b"[")
     # A list of empty lists takes thirty times the text's memory: what cannot be a message goes unread.
-    if brackets > MAX_VALUES:
-        raise TooLargeError(f"more than {MAX_VALUES} objects and lists")
-    if brackets > MAX_DEPTH and _is_deep(payload):
-        raise ValueError(f"objects and lists are nested more than {MAX_DEPTH} deep")
-    body = _ANY.decode(payload)
+    if payload.count(b"{") + payload.count(b"[") > MAX_OBJECTS:
+        raise TooLargeError(f"more than {MAX_OBJECTS} objects and lists")
+    try:
+        body = _ANY.decode(payload)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
     # Every member has a quote and a colon: as many of them as members is proof that no key is there twice.
-    if len(_MEMBER.findall(payload)) != _members(body):
+    if _members(body, MAX_DEPTH) != len(_MEMBER.findall(payload)):
         json.loads(payload, object_pairs_hook=_unique)
     return body
 
 
-def _is_deep(payload: bytes) -> bool:
-    """Whether brackets outside of texts are nested too deep; each turn takes the innermost away."""
-    left = _NOT_BRACKETS.sub(b"", payload)
-    for _ in range(MAX_DEPTH):
-        shorter = _LEAF.sub(b"", left)
-        if len(shorter) == len(left):
-            return False  # nothing, or brackets that do not match, which the decoder will say
-        left = shorter
-    return bool(left)
-
-
-def _members(body: Any) -> int:  # noqa: ANN401 - JSON is any data
-    if isinstance(body, dict):
-        return len(body) + sum(_members(value) for value in body.values() if isinstance(value, dict | list))
-    if isinstance(body, list):
-        return sum(_members(value) for value in body if isinstance(value, dict | list))
-    return 0
+def _members(body: Any, depth: int) -> int:  # noqa: ANN401 - JSON is any data
+    """How many members all objects have together; ``depth`` is how deep they may be nested."""
+    if not isinstance(body, dict | list):
+        return 0
+    if depth <= 0:
+        raise ValueError(f"nested more than {MAX_DEPTH} deep")
+    inner = body.values() if isinstance(body, dict) else body
+    count = len(body) if isinstance(body, dict) else 0
+    return count + sum(_members(value, depth - 1) for value in inner if isinstance(value, dict | list))
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

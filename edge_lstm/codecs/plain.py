@@ -38,7 +38,7 @@ class PlainCodec(Stateless):
         else:
             try:
                 body = decode_json(payload)
-            except (ValueError, RecursionError) as error:
+            except ValueError as error:
                 return unreadable(error, envelope.asset)
             value = dig(body, self._value_field) if isinstance(body, dict) else ABSENT
         if value is ABSENT:

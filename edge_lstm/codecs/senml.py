@@ -6,8 +6,8 @@ import math
 from typing import Any, Final, NamedTuple
 
 from edge_lstm.codecs.base import (
+    MAX_OBJECTS,
     MAX_READINGS,
-    MAX_VALUES,
     Decoded,
     Envelope,
     Stateless,
@@ -71,7 +71,7 @@ class SenmlCodec(Stateless):
             return self._pack(_records(payload), envelope)
         except _PackError as error:
             return refused(error.reason, envelope.asset, str(error))
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             return unreadable(error, envelope.asset)
 
     def _pack(self, records: list[Any], envelope: Envelope) -> Decoded:
@@ -135,9 +135,9 @@ def _records(payload: bytes) -> list[dict[Any, Any]]:
     pack = decode_cbor(payload, decimals=True) if binary else decode_json(payload)
     if not isinstance(pack, list):
         raise _PackError("expected a list of records")
-    if not 1 <= len(pack) <= MAX_VALUES:
+    if not 1 <= len(pack) <= MAX_OBJECTS:
         reason = RejectReason.TOO_LARGE if pack else RejectReason.UNDECODABLE
-        raise _PackError(f"a list of {len(pack)}; expected 1 to {MAX_VALUES} records", reason)
+        raise _PackError(f"a list of {len(pack)}; expected 1 to {MAX_OBJECTS} records", reason)
     if not binary:
         return pack
     return [_labelled(one) for one in pack]
