@@ -15,7 +15,7 @@ from edge_lstm.contracts.commission import Commission
 from edge_lstm.contracts.config import DeviceConfig
 from edge_lstm.contracts.status import Status, StatusStorage
 from edge_lstm.engine import Engine
-from edge_lstm.io.facts import More, status_of
+from edge_lstm.io.facts import More, quarantined, status_of
 from edge_lstm.io.health import Health, HealthModel
 from edge_lstm.io.notices import Notices
 from edge_lstm.io.outbox import Outbox
@@ -171,6 +171,7 @@ class Report:
                 paused=facts.problem,
             ),
             reloads=reloader.reloads,
+            quarantine=quarantined(self._engine.quarantine.entries()),
         )
         return status_of(config, health, more)
 

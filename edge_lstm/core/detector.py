@@ -159,6 +159,20 @@ class Detector(StreamMemory):
         """
         return self._sweep(lambda memory, asset: self._aligner.tick(memory, asset, now_ns, since_ns), wanted)
 
+    def stale(self, asset: str, now_ns: int) -> list[Event]:
+        """The source of an asset has said that it is dead: a silence that needs no waiting for.
+
+        Args:
+            asset: The machine; one that is not in memory is ignored.
+            now_ns: The time, of the clock that gives times of arrival.
+        """
+        stream = self._streams.get(asset)
+        said = None if stream is None else self._aligner.stale(stream.align, asset, now_ns)
+        if stream is None or said is None:
+            return []
+        stream.used = self._batches = self._batches + 1
+        return [said]
+
     def _sweep(
         self,
         make: Callable[[AlignMemory, str], Iterable[Frame | QualityEvent | Reject]],
