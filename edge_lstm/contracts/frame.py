@@ -68,7 +68,7 @@ COUNTED_ONLY = frozenset({QualityReason.SHORT_GAP, QualityReason.REORDERED, Qual
 class QualityEvent(msgspec.Struct, frozen=True, gc=False):
     """The start or the end of a fault of the input, published on ``…/quality``.
 
-    What is over as soon as it is seen (a gap, a clock that was set, a restart) has no end.
+    What is over as soon as it is seen (a gap, a clock that was set) has no end.
 
     Attributes:
         asset: The machine.

@@ -207,7 +207,7 @@ class Intake:
             yield back
         if look.restart:
             detail = f"the source counts from {look.number}"
-            yield QualityEvent(asset, time_ns, QualityReason.SOURCE_RESTART, active=True, detail=detail)
+            yield from hit(memory.bursts, QualityReason.SOURCE_RESTART, asset, time_ns, detail)
         step_ns = 0 if look.newest_ns is None else time_ns - look.newest_ns
         skipped = look.said is Count.SKIPPED and look.whole
         if skipped or memory.interval_ns * SHORT_GAP_STEPS < step_ns <= self._gap_ns:

@@ -448,7 +448,18 @@ def test_counter_that_starts_anew_is_told_and_goes_on(stream: Stream) -> None:
 
     assert ["+source_restart", "22"] == stream(22, seq=0)
     assert ["23"] == stream(23, seq=1)
-    assert ["+source_restart", "+gap", "60*"] == stream(60, seq=0)
+    assert ["+gap", "60*"] == stream(60, seq=0)
+    said = [stream(t, seq=t - 60) for t in range(61, 125)]
+    assert [["-source_restart", "119"]] == [told for told in said if len(told) > 1]
+
+
+def test_two_sources_that_count_apart_are_told_once(stream: Stream) -> None:
+    """Every second reading starts the count anew, and is scored: their times are in order."""
+    steady(stream, 10)
+    said = [stream(11 + n / 2, seq=n // 2 + 1000 * (n % 2)) for n in range(100)]
+
+    assert 1 == sum("+source_restart" in told for told in said)
+    assert 110 == len(stream.frames)
 
 
 def test_counter_that_wraps_round_goes_on(stream: Stream) -> None:
