@@ -387,6 +387,18 @@ def test_messages_of_qos_0_and_1_are_told_apart(server: Server, start: Start) ->
     )
 
 
+def test_message_with_properties_is_read_past_them(server: Server, start: Start) -> None:
+    """Expiry, content type and a user's own are the publisher's affair."""
+    owner = start()
+    peer = server.meet()
+    peer.accept()
+    properties = b"\x02\0\0\0\x3c\x03\0\x01t\x26\0\x01k\0\x01v"
+    peer.send(PUBLISH, b"\0\x07plant/a\0\x09" + bytes([len(properties)]) + properties + b"1", 2)
+    found = owner.receive(Message)
+
+    assert ("plant/a", b"1", 9) == (found.topic, found.payload, found.mid)
+
+
 def test_acknowledgements_go_out_in_the_order_they_are_given(server: Server, start: Start) -> None:
     """One call, many messages: PUBACK in order of arrival (MQTT 5, 4.6)."""
     owner = start()
