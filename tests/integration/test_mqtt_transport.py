@@ -11,6 +11,7 @@ import dataclasses
 import socket
 import ssl
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -665,6 +666,37 @@ def test_mqtt5_keeps_to_the_keep_alive_of_the_broker(server: Server, lean: LeanT
     peer.accept(properties=struct.pack(">BH", 0x13, 1))
     peer.read(PINGREQ)
     owner.stop(WILL, timeout_s=0.1)
+
+
+def test_mqtt5_does_not_wait_for_a_name_server(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A look-up that hangs keeps nobody from his timers, is given up, and three at most hang at once."""
+    hang, calls = threading.Event(), []
+
+    def look_up(*args: object, **facts: object) -> object:
+        calls.append(args)
+        hang.wait(WAIT_S)
+        return resolve(*args, **facts)  # type: ignore[arg-type]
+
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    transport = _build(LeanTransport, server, connect_timeout_s=0.02)
+    transport.start()
+    while len(calls) < 3:
+        assert [] == transport.receive(0.01)
+    for _ in range(20):
+        assert [] == transport.receive(0.01)
+    assert 3 == len(calls)
+    assert "have not ended in time" in caplog.text
+    transport.settings = dataclasses.replace(transport.settings, connect_timeout_s=WAIT_S)
+    hang.set()
+    with ThreadPoolExecutor(1) as pool:
+        served = pool.submit(lambda: server.meet().accept())
+        while not any(isinstance(found, Subscribed) for found in transport.receive(WAIT_S)):
+            pass
+        served.result(WAIT_S)
+    transport.stop(WILL, timeout_s=0.1)
 
 
 def test_paho_takes_no_from_a_broker_of_mqtt_311(
