@@ -11,7 +11,6 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from edge_lstm.clock import ArrivalClock
 from edge_lstm.errors import ConfigError
-from edge_lstm.io.mqtt import MqttTransport
 from edge_lstm.io.settings import MqttSettings
 from edge_lstm.io.transport import Subscription, Transport
 from edge_lstm.logs import event
@@ -83,6 +82,8 @@ def make_transport(
     client = choose_client(settings)
     log.info(event("mqtt.client", client=client.name, reason=client.reason))
     if client.name == "paho":
+        from edge_lstm.io.mqtt import MqttTransport  # noqa: PLC0415 - 6 MB that the other one does not need
+
         return MqttTransport(settings, subscriptions=subscriptions, obsolete=obsolete, clock=clock)
     from edge_lstm.io.lean import LeanTransport  # noqa: PLC0415 - needs the package mqtt5, which may be absent
 

@@ -87,6 +87,7 @@ class Connection:
         self._client = client = BulkClient(
             CallbackAPIVersion.VERSION2,
             longest=settings.max_packet_bytes,
+            on_plain=self._on_plain,
             client_id=settings.client_id,
             protocol=settings.protocol,
             clean_session=None if self._is_5 else False,
@@ -258,14 +259,18 @@ class Connection:
         self._ended = self._ended or lost
 
     def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
+        head = message.dup << 3 | message.qos << 1 | message.retain
+        self._on_plain(message._topic, bytes(message.payload), head, message.mid)  # noqa: SLF001 - may be no text
+
+    def _on_plain(self, topic: bytes, payload: bytes, head: int, mid: int) -> None:
         try:
-            topic = message.topic
+            name = topic.decode()
         except UnicodeDecodeError:
-            topic = ""  # matches no input, so it is counted as a bad topic
-        now_ns = self._clock.now_ns()
-        payload = bytes(message.payload)
-        facts = (message.qos, message.retain, now_ns, message.mid, self._epoch, message.dup)
-        self._deliver(Message(topic, payload, *facts))
+            name = ""  # matches no input, so it is counted as a bad topic
+        now_ns, duplicate = self._clock.now_ns(), bool(head & 8)
+        self._deliver(
+            Message(name, payload, head >> 1 & 3, bool(head & 1), now_ns, mid, self._epoch, duplicate)
+        )
 
     def _on_publish(
         self, _client: object, _data: object, mid: int, reason: ReasonCode, _more: object

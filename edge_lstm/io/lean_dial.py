@@ -79,7 +79,7 @@ class Dial:
         outcome: Line | ConnectionLost = ConnectionLost("the attempt to connect has died")
         try:
             password = read_password(self._settings)
-            outcome = Line(_connect(self._settings), password)
+            outcome = Line(self._connect(), password)
         except Exception as error:  # noqa: BLE001 - whatever it is, the owner tries again and says why
             outcome = why(error)
         finally:
@@ -89,20 +89,21 @@ class Dial:
                     outcome.socket.close()
             self._ready()
 
-
-def _connect(settings: MqttSettings) -> socket.socket:
-    """TCP to the first address that answers, and TLS on top."""
-    end = time.monotonic() + settings.connect_timeout_s
-    problem: OSError = OSError("the name has no address")
-    for family, kind, protocol, _, address in socket.getaddrinfo(
-        settings.host, settings.port, type=socket.SOCK_STREAM
-    ):
-        left_s = max(0.1, end - time.monotonic())
-        try:
-            return _open(settings, socket.socket(family, kind, protocol), address, left_s)
-        except OSError as error:
-            problem = error
-    raise problem
+    def _connect(self) -> socket.socket:
+        """TCP to the first address that answers, and TLS on top."""
+        settings = self._settings
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
+        end = time.monotonic() + settings.connect_timeout_s
+        problem: OSError = OSError("the name has no address")
+        for family, kind, protocol, _, address in found:
+            if self._abandoned:
+                break
+            left_s = max(0.1, end - time.monotonic())
+            try:
+                return _open(settings, socket.socket(family, kind, protocol), address, left_s)
+            except OSError as error:
+                problem = error
+        raise problem
 
 
 def _open(

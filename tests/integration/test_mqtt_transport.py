@@ -11,6 +11,7 @@ import dataclasses
 import socket
 import ssl
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -387,6 +388,18 @@ def test_messages_of_qos_0_and_1_are_told_apart(server: Server, start: Start) ->
     )
 
 
+def test_message_with_properties_is_read_past_them(server: Server, start: Start) -> None:
+    """Expiry, content type and a user's own are the publisher's affair."""
+    owner = start()
+    peer = server.meet()
+    peer.accept()
+    properties = b"\x02\0\0\0\x3c\x03\0\x01t\x26\0\x01k\0\x01v"
+    peer.send(PUBLISH, b"\0\x07plant/a\0\x09" + bytes([len(properties)]) + properties + b"1", 2)
+    found = owner.receive(Message)
+
+    assert ("plant/a", b"1", 9) == (found.topic, found.payload, found.mid)
+
+
 def test_acknowledgements_go_out_in_the_order_they_are_given(server: Server, start: Start) -> None:
     """One call, many messages: PUBACK in order of arrival (MQTT 5, 4.6)."""
     owner = start()
@@ -653,6 +666,37 @@ def test_mqtt5_keeps_to_the_keep_alive_of_the_broker(server: Server, lean: LeanT
     peer.accept(properties=struct.pack(">BH", 0x13, 1))
     peer.read(PINGREQ)
     owner.stop(WILL, timeout_s=0.1)
+
+
+def test_mqtt5_does_not_wait_for_a_name_server(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A look-up that hangs keeps nobody from his timers, is given up, and three at most hang at once."""
+    hang, calls = threading.Event(), []
+
+    def look_up(*args: object, **facts: object) -> object:
+        calls.append(args)
+        hang.wait(WAIT_S)
+        return resolve(*args, **facts)  # type: ignore[arg-type]
+
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    transport = _build(LeanTransport, server, connect_timeout_s=0.02)
+    transport.start()
+    while len(calls) < 3:
+        assert [] == transport.receive(0.01)
+    for _ in range(20):
+        assert [] == transport.receive(0.01)
+    assert 3 == len(calls)
+    assert "have not ended in time" in caplog.text
+    transport.settings = dataclasses.replace(transport.settings, connect_timeout_s=WAIT_S)
+    hang.set()
+    with ThreadPoolExecutor(1) as pool:
+        served = pool.submit(lambda: server.meet().accept())
+        while not any(isinstance(found, Subscribed) for found in transport.receive(WAIT_S)):
+            pass
+        served.result(WAIT_S)
+    transport.stop(WILL, timeout_s=0.1)
 
 
 def test_paho_takes_no_from_a_broker_of_mqtt_311(

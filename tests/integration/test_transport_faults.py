@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 import socket
+import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -28,6 +29,7 @@ from edge_lstm.io.transport import (
 from tests.integration.conftest import Broker, Sensor, wait_until
 from tests.integration.proxy import Proxy
 from tests.integration.scripted import Owner
+from tests.integration.test_daemon_tls import certificate
 
 pytestmark = pytest.mark.broker
 
@@ -85,6 +87,13 @@ def hear(owner: Owner, payload: bytes, *, ack: bool = True) -> Message:
             owner.ack(found.epoch, [found.mid])
         if found.payload == payload:
             return found
+
+
+def free_port() -> int:
+    """For a second listener of the broker."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def restart(broker: Broker, lines: list[str]) -> None:
@@ -248,11 +257,28 @@ def test_network_thread_that_dies_is_replaced(start: Start, monkeypatch: pytest.
     assert 2 == owner.receive(Connected).epoch
 
 
+def test_tls_carries_everything(broker: Broker, start: Start, sensor: Sensor) -> None:
+    """More than its records and our buffer hold at once, in order, and it is one connection."""
+    certificate(broker.folder, "ca", None, "authority")
+    certificate(broker.folder, "broker", "ca", "broker")
+    port, files = free_port(), {"cafile": "ca.pem", "certfile": "broker.pem", "keyfile": "broker.key"}
+    lines = [f"{key} {broker.folder / name}" for key, name in files.items()]
+    restart(broker, ["allow_anonymous true", f"listener {port} 127.0.0.1", *lines])
+    tls = ssl.create_default_context(cafile=str(broker.folder / "ca.pem"))
+    owner = start(port=port, tls=tls)
+    owner.receive(Subscribed)
+    payloads = [b"%04d" % number * 5000 for number in range(100)]
+    sensor.send(TOPIC, payloads)
+    heard = [hear(owner, payload) for payload in payloads]
+
+    assert payloads == [message.payload for message in heard]
+    assert {1} == {message.epoch for message in heard}
+
+
 @pytest.mark.parametrize("client", [MqttTransport], ids=["paho"], indirect=True)
 def test_websockets_carry_mqtt(broker: Broker, start: Start) -> None:
     """Out and in, over the path that the configuration names."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
+    port = free_port()
     # Mosquitto 2.0.11 does not start with websockets alone.
     restart(broker, ["allow_anonymous true", f"listener {port} 127.0.0.1", "protocol websockets"])
     owner = start(port=port, websocket_path="/mqtt")
