@@ -6,13 +6,13 @@ The daemon is this and a transport; a test is this and a list of messages.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 
 import msgspec
 
 from edge_lstm.clock import Clock
-from edge_lstm.codecs import Envelope
+from edge_lstm.codecs.base import CodecStateError, Decoded, Envelope, refused
 from edge_lstm.contracts.alert import Alert
 from edge_lstm.contracts.commission import Commission
 from edge_lstm.contracts.config import DeviceConfig
@@ -25,6 +25,7 @@ from edge_lstm.io.snapshot import Counters, balance
 from edge_lstm.io.transport import Message, Publication
 from edge_lstm.logs import Throttle, event
 from edge_lstm.pace import ScorePace
+from edge_lstm.quarantine import POISON, Quarantine
 from edge_lstm.routing import Router
 from edge_lstm.times import format_time
 
@@ -47,6 +48,7 @@ class Engine:
     Attributes:
         detector: The detector.
         counters: What has been counted.
+        quarantine: The last messages that could not be read.
         forgetful: Set when states were lost: the broker may keep alarms that nobody knows
             of any more, so each asset's is cleared when it is first seen.
         failing: Messages in a row that met a fault of ours, at most, up to the newest batch; 0
@@ -57,6 +59,7 @@ class Engine:
     def __init__(self, config: DeviceConfig, detector: Detector, *, manifest: Manifest, clock: Clock) -> None:
         self.detector = detector
         self.counters = Counters()
+        self.quarantine = Quarantine()
         self.forgetful = False
         self.failing = 0
         self.fault: Exception | None = None
@@ -76,27 +79,33 @@ class Engine:
         that meets a fault of ours has its asset start anew, so that no half-made state is
         carried on; all others are worked on as if nothing had been.
         """
-        self.counters.received += len(messages)
         out: list[Publication] = []
         readings: list[Reading] = []
         sources: list[int] = []
         faults: set[int] = set()
         for number, message in enumerate(messages):
             try:
-                item = self._read(message)
+                decoded = self._read(message)
             except Exception as error:  # noqa: BLE001 - whatever it is, the other messages go on
                 out += self._score(messages, readings, sources, faults)
                 readings, sources = [], []
+                self.counters.received += 1
                 self._fault(message, error)
                 self._restart(message)
                 faults.add(number)
                 continue
-            if isinstance(item, Reject):
-                _tally(self.counters.rejects, item.reason.value)
-                self._rejected(item, topic=message.topic)
-            else:
-                readings.append(item)
-                sources.append(number)
+            self.counters.received += len(decoded.items)
+            for item in decoded.items:
+                if isinstance(item, Reject):
+                    self._turned_away(item, message)
+                else:
+                    readings.append(item)
+                    sources.append(number)
+            if decoded.wishes or decoded.stale:
+                out += self._score(messages, readings, sources, faults)
+                readings, sources = [], []
+                out += [Publication(wish.topic, wish.payload) for wish in decoded.wishes]
+                out += self._stale(decoded.stale, message.arrived_ns)
         out += self._score(messages, readings, sources, faults)
         if faults:
             self.counters.spoiled += self.counters.received - sum(balance(self.counters).values())
@@ -139,6 +148,7 @@ class Engine:
 
     def _fault(self, message: Message, error: Exception) -> None:
         self.counters.failures += 1
+        self._quarantined(message, "failure", "a fault of edge-lstm itself; see the log")
         if self._throttle.admit("failed") is not None:
             log.error(event("message.failed", topic=message.topic, error=error), exc_info=error)
         self.fault = error
@@ -224,19 +234,49 @@ class Engine:
 
     # -------------------------------------------------------------------------------- in
 
-    def _read(self, message: Message) -> Reading | Reject:
+    def _read(self, message: Message) -> Decoded:
         if len(message.payload) > self._max_bytes:
             size, limit = len(message.payload), self._max_bytes
             detail = f"{size} bytes on {message.topic!r}; mqtt.max_payload_bytes is {limit}"
-            return Reject(RejectReason.TOO_LARGE, detail=detail)
+            return refused(RejectReason.TOO_LARGE, "", detail)
         route = self._router.route(message.topic)
         if isinstance(route, str):
-            return Reject(RejectReason.BAD_TOPIC, detail=route)
-        envelope = Envelope(route.asset, route.channel, message.arrived_ns, message.retain)
-        item, odd = route.codec.decode(message.payload, envelope)
-        if odd:
-            self._odd_values(route.asset, odd)
-        return item
+            return refused(RejectReason.BAD_TOPIC, "", route)
+        envelope = Envelope(
+            route.asset, route.channel, message.arrived_ns, message.retain, message.topic, route.reorder_ns
+        )
+        decoded = route.codec.decode(message.payload, envelope)
+        if decoded.odd:
+            self._odd_values(route.asset or decoded.items[0].asset, decoded.odd)
+        return decoded
+
+    def _turned_away(self, item: Reject, message: Message) -> None:
+        _tally(self.counters.rejects, item.reason.value)
+        if item.reason in POISON:
+            self._quarantined(message, item.reason.value, item.detail)
+        self._rejected(item, topic=message.topic)
+
+    def _quarantined(self, message: Message, reason: str, detail: str) -> None:
+        self.quarantine.put(
+            message.topic, message.payload, reason=reason, detail=detail, arrived_ns=message.arrived_ns
+        )
+
+    def _stale(self, assets: Sequence[str], now_ns: int) -> list[Publication]:
+        """Their source has said that it is dead."""
+        events = [found for asset in assets for found in self.detector.stale(asset, now_ns)]
+        self._count(events, pushed=0)
+        return [publication for found in events for publication in self._publications(found)]
+
+    def codecs(self) -> dict[str, bytes]:
+        """What the codecs remember of earlier messages, by the topic of their input."""
+        return self._router.dump()
+
+    def resume_codecs(self, kept: Mapping[str, bytes]) -> None:
+        """Go on from what `codecs` gave; what cannot be used is asked for again from its source."""
+        try:
+            self._router.load(kept)
+        except CodecStateError as error:
+            log.warning(event("codecs.forgotten", detail=error))
 
     def _odd_values(self, asset: str, odd: Iterable[str]) -> None:
         channels = [channel for channel in odd if channel in self._channels]

@@ -445,13 +445,7 @@ class Loop:
         now_ns = self._parts.arrivals.now_ns()
         self._commit_control(Control("tick", now_ns, self._listening_ns or now_ns))
         self._pump()
-        problem = self._store.problem
-        known = self._standing.problems.get("storage")
-        if problem and not known:
-            log.error(event("store.stuck", detail=problem))
-        elif known and not problem:
-            log.info(event("store.goes_on"))
-        self._standing.note("storage", problem)
+        self._standing.note("storage", self._store.problem)
         self._lay_out()
 
     def _many_readings(self) -> bool:

@@ -15,7 +15,7 @@ from edge_lstm.contracts.commission import Commission
 from edge_lstm.contracts.config import DeviceConfig
 from edge_lstm.contracts.status import Status, StatusStorage
 from edge_lstm.engine import Engine
-from edge_lstm.io.facts import More, status_of
+from edge_lstm.io.facts import More, quarantined, status_of
 from edge_lstm.io.health import Health, HealthModel
 from edge_lstm.io.notices import Notices
 from edge_lstm.io.outbox import Outbox
@@ -155,6 +155,7 @@ class Report:
             subscribed=standing.subscribed,
             sessions_lost=self._life.sessions_lost,
             received=self._engine.counters.received,
+            accepted=self._engine.counters.accepted,
             resident=len(self._engine.detector.assets),
             refused=self._outbox.refused_by_reason(),
             storage=StatusStorage(
@@ -165,9 +166,12 @@ class Report:
                 commit_age_s=_age_s(facts.last_commit_ns, now_ns),
                 snapshot_age_s=health.snapshot_age_s,
                 journal_bytes=facts.segment_bytes,
+                uncovered_bytes=facts.uncovered_bytes,
+                sqlite=facts.sqlite,
                 paused=facts.problem,
             ),
             reloads=reloader.reloads,
+            quarantine=quarantined(self._engine.quarantine.entries()),
         )
         return status_of(config, health, more)
 

@@ -47,6 +47,7 @@ class Meta(msgspec.Struct, kw_only=True):
         forgetful: See `edge_lstm.engine.Engine`.
         alerts: The last alert of every open episode: closed in order if the states cannot be used.
         told: Assets of which the broker keeps a commissioning.
+        codecs: What the formats remember of earlier messages, by the topic of their input.
         newcomers: Memory of how many new assets came of late.
     """
 
@@ -59,6 +60,7 @@ class Meta(msgspec.Struct, kw_only=True):
     forgetful: bool = False
     alerts: list[Alert] = []
     told: list[str] = []
+    codecs: dict[str, bytes] = {}
     newcomers: AdmissionMemory = msgspec.field(default_factory=AdmissionMemory)
 
 
@@ -184,6 +186,7 @@ class StateMachine:
             alerts=detector.open_alerts(),
             told=[told.asset for told in detector.commissions()],
             newcomers=detector.newcomers,
+            codecs=engine.codecs(),
         )
         changed = detector.take_dirty() if outbox is None else detector.assets
         streams = [(asset, _ENCODER.encode(detector.dump(asset))) for asset in changed]
@@ -232,6 +235,7 @@ class StateMachine:
     def resume_counts(self, meta: Meta) -> None:
         """Go on counting and remembering deliveries, with states that begin anew."""
         self.engine.counters = meta.counters
+        self.engine.resume_codecs(meta.codecs)
         self._redelivery.load(meta.redelivery)
 
     def number_after(self, published: int, alert_seq: int) -> None:

@@ -96,9 +96,11 @@ def _shown(text: str) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in cut)
 
 
-def _span(seconds: float | None) -> str:
-    if seconds is None:
-        return "never"
+def _ago(seconds: float | None) -> str:
+    return "never" if seconds is None else f"{_span(seconds)} ago"
+
+
+def _span(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
@@ -150,10 +152,10 @@ def _storage(status: Status) -> str:
         return f"paused: {found.paused}"
     return (
         f"{found.durability}, loss window {found.loss_window_s:g} s, lag {found.lag_s:.1f} s, "
-        f"last commit {_span(found.commit_age_s)} ago, snapshot {_span(found.snapshot_age_s)} ago, "
-        f"journal {found.journal_bytes} bytes"
+        f"last commit {_ago(found.commit_age_s)}, snapshot {_ago(found.snapshot_age_s)}, "
+        f"journal {found.journal_bytes / 1024:.0f} KiB"
     )
 
 
 def _quarantined(one: Quarantined) -> str:
-    return f"{one.time} {one.topic}: {one.reason}, {one.detail} ({one.size} bytes, {one.head[:32]}…)"
+    return f"{one.count} x {one.topic}: {one.reason}, {one.detail} ({one.size} bytes, {one.head[:32]}…)"

@@ -23,6 +23,7 @@ __all__ = [
     "DeviceConfig",
     "DurabilityConfig",
     "InputConfig",
+    "InputFormat",
     "LogLevel",
     "MetricsConfig",
     "MqttConfig",
@@ -36,6 +37,7 @@ CREDENTIAL = "credential:"
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 ClientChoice = Literal["auto", "mqtt5", "paho"]
+InputFormat = Literal["json", "value", "cbor", "senml", "influx", "sparkplug"]
 BackendChoice = Literal["auto", "litert", "reference", "edgetpu"]
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -108,31 +110,48 @@ class InputConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     Attributes:
         topic: Topic template; {asset} and {channel} each stand for one level.
-        format: json is one object with several channels a message; value is one value a message.
+        format: json is one object or a list of them a message, value one value, cbor as json in binary form;
+            senml, influx (line protocol) and sparkplug (B) are what they say.
         asset: The machine, when the topic has no {asset}.
+        asset_field: Name or dotted path of the asset in the object, or the tag with it; only with json, cbor
+            and influx.
         channel: The channel, when the topic has no {channel}; only with format value.
         time_field: Name or dotted path of the time in the object; null is the time of arrival.
-        time_format: Form of the time; auto takes RFC 3339 text, and numbers by their magnitude.
+        time_format: Form of the time; auto takes RFC 3339 text, and numbers by their magnitude; with influx
+            auto is ns.
         max_ahead_s: A reading whose time is further in the future is rejected, seconds; 0 is no limit.
         reorder_s: How long a reading waits for older ones that come after it, seconds; 0 is not at all.
-        values_field: Dotted path of the object with the values; null is the whole object; only with json.
+        seq_field: Name or dotted path of the source's own count of readings; only with json and cbor.
+        schema_field: Name or dotted path of the payload's version; only with json and cbor.
+        schemas: The versions that are read; others are rejected.
+        values_field: Dotted path of the object with the values; null is the whole object; only with json
+            and cbor.
         value_field: Dotted path of the value when the payload is an object; only with format value.
         channels: Name in the payload or topic to the model's channel; names not in it stay as they are.
         qos: Quality of service of the subscription, 0 or 1.
     """
 
     topic: str
-    format: Literal["json", "value"] = "json"
+    format: InputFormat = "json"
     asset: str | None = None
+    asset_field: str | None = None
     channel: str | None = None
     time_field: str | None = None
     time_format: TimeFormat = "auto"
     max_ahead_s: Ahead = 86_400.0
     reorder_s: Reorder = 0.0
+    seq_field: str | None = None
+    schema_field: str | None = None
+    schemas: tuple[str, ...] = ()
     values_field: str | None = None
     value_field: str | None = None
     channels: dict[str, str] = {}
     qos: Literal[0, 1] = 1
+
+    @property
+    def asset_in_payload(self) -> bool:
+        """Whether the payload, or what the format makes of the topic, names the asset."""
+        return self.asset_field is not None or self.format == "sparkplug"
 
 
 class PublishConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -86,8 +86,8 @@ class StatusReadings(msgspec.Struct, frozen=True, kw_only=True):
     """What has come in; counts go on over restarts.
 
     Attributes:
-        received: Messages.
-        accepted: Messages that became a reading.
+        received: Readings that came in; a message that is no reading counts as one.
+        accepted: Readings of these that went into a frame, or wait to.
         rejected: What was turned away, by reason (docs/format-reading.md).
         bad_values: Values of the model's channels that were there but were not numbers.
         failures: Messages that met a fault of edge-lstm itself.
@@ -149,6 +149,8 @@ class StatusStorage(msgspec.Struct, frozen=True, kw_only=True):
         commit_age_s: Since something was last put on the disk, seconds; null before the first time.
         snapshot_age_s: Since the states were last written down, seconds; null before the first time.
         journal_bytes: Size of the journal.
+        uncovered_bytes: Of it, what a recovery would have to read.
+        sqlite: Version of SQLite; empty where it is not used.
         paused: Why nothing can be written and readings wait at the broker; empty when it can.
     """
 
@@ -159,6 +161,8 @@ class StatusStorage(msgspec.Struct, frozen=True, kw_only=True):
     commit_age_s: float | None
     snapshot_age_s: float | None
     journal_bytes: int
+    uncovered_bytes: int = 0
+    sqlite: str = ""
     paused: str = ""
 
 
@@ -179,23 +183,29 @@ class StatusProcess(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that could not be read, kept to be looked at.
+    """A message that could not be read, or several alike, kept to be looked at.
 
     Attributes:
-        time: Time of arrival, RFC 3339 UTC.
         topic: Where it was published.
         reason: Why it was turned away.
         detail: What exactly was wrong with it.
         size: Length of the payload, bytes.
+        sha256: Of the payload, hexadecimal, to find it in a recording.
         head: Its first bytes, hexadecimal.
+        first: Time of arrival of the first one, RFC 3339 UTC.
+        last: Time of arrival of the last one, RFC 3339 UTC.
+        count: How many came.
     """
 
-    time: str
     topic: str
     reason: str
     detail: str
     size: int
+    sha256: str
     head: str
+    first: str
+    last: str
+    count: int
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

@@ -98,6 +98,10 @@ class Aligner:
             out.append(silent)
         return out
 
+    def stale(self, memory: AlignMemory, asset: str, now_ns: int) -> QualityEvent | None:
+        """The source says itself that nothing comes any more; ``None`` when it was silent already."""
+        return self._silence.declared(memory, asset, now_ns)
+
     def flush(self, memory: AlignMemory, asset: str) -> list[Item]:
         """Close what still waits for older readings or for channels, if there is any."""
         out: list[Item] = []

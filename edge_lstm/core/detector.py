@@ -159,6 +159,20 @@ class Detector(StreamMemory):
         """
         return self._sweep(lambda memory, asset: self._aligner.tick(memory, asset, now_ns, since_ns), wanted)
 
+    def stale(self, asset: str, now_ns: int) -> list[Event]:
+        """The source of an asset has said that it is dead: a silence that needs no waiting for.
+
+        Args:
+            asset: The machine; one that is not in memory is ignored.
+            now_ns: The time, of the clock that gives times of arrival.
+        """
+        stream = self._streams.get(asset)
+        said = None if stream is None else self._aligner.stale(stream.align, asset, now_ns)
+        if stream is None or said is None:
+            return []
+        stream.used = self._batches = self._batches + 1
+        return [said]
+
     def _sweep(
         self,
         make: Callable[[AlignMemory, str], Iterable[Frame | QualityEvent | Reject]],
@@ -203,7 +217,7 @@ class Detector(StreamMemory):
             return
         if isinstance(made, QualityEvent) and made.reason is QualityReason.GAP:
             if stream.queued:  # alerts of frames before this one tell of the reset before this one
-                rounds.score()
+                rounds.score(restarting=stream)
             stream.reset_reason = "gap"
         rounds.say(number, item, made)
 

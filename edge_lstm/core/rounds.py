@@ -39,6 +39,7 @@ class Rounds:
         self._waiting: list[list[Job]] = []
         self._out: list[tuple[int, int, Event]] = []
         self._pages: list[Page] = []
+        self._restarting: Stream | None = None
 
     def add(self, reading: int, item: int, stream: Stream, frame: Frame) -> None:
         """Have a frame scored, by and by."""
@@ -66,10 +67,16 @@ class Rounds:
         self._out.sort(key=itemgetter(0, 1))
         return [(reading, event) for reading, _, event in self._out]
 
-    def score(self) -> None:
-        """Score what waits."""
+    def score(self, *, restarting: Stream | None = None) -> None:
+        """Score what waits.
+
+        Args:
+            restarting: The stream that starts anew after its frames that wait: its next tick
+                is not that of the frame after them.
+        """
         if not self._waiting:
             return
+        self._restarting = restarting
         waiting, self._waiting = self._waiting, []
         for _, _, stream, _ in waiting[0]:
             stream.queued = 0
@@ -109,14 +116,13 @@ class Rounds:
         self._report(reading, error)
         next_tick, before = stream.align.tick, frame.tick + 1
         for jobs in later:
-            place = next((place for place, job in enumerate(jobs) if job[2] is stream), None)
-            if place is None or jobs[place][3].tick == 0:  # no more, or it starts anew there in any case
-                break
-            number, item, _, waiting = jobs[place]
-            frame = msgspec.structs.replace(waiting, tick=waiting.tick - before)
-            jobs[place] = (number, item, stream, frame)
+            for place, (number, item, other, waiting) in enumerate(jobs):
+                if other is stream:
+                    frame = msgspec.structs.replace(waiting, tick=waiting.tick - before)
+                    jobs[place] = (number, item, stream, frame)
         stream.restart("command")
-        stream.align.tick = max(0, next_tick - before)
+        # After a gap the aligner counts anew, whatever was before it.
+        stream.align.tick = next_tick if stream is self._restarting else max(0, next_tick - before)
 
     def _report(self, reading: int, error: Exception) -> None:
         if self._failed is None:

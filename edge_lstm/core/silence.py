@@ -50,6 +50,15 @@ class Silence:
         return QualityEvent(asset, now_ns, QualityReason.SILENT, active=True, detail=detail)
 
     @staticmethod
+    def declared(memory: AlignMemory, asset: str, now_ns: int) -> QualityEvent | None:
+        """The start of a silence that the source itself has told of."""
+        if memory.silent:
+            return None
+        memory.silent, memory.calm, memory.plain = True, False, False
+        detail = "its source has said that nothing comes any more"
+        return QualityEvent(asset, now_ns, QualityReason.SILENT, active=True, detail=detail)
+
+    @staticmethod
     def ends(memory: AlignMemory, asset: str, time_ns: int) -> QualityEvent | None:
         """The end of a silence, with a reading."""
         if not memory.silent:

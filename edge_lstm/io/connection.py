@@ -14,6 +14,7 @@ what goes wrong with paho 2.x otherwise (numbers: docs/adr/0004 and its list of 
 from __future__ import annotations
 
 import select
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -78,7 +79,9 @@ class Connection:
         self._held: deque[tuple[Publication, int | None]] = deque()
         self.limits = Limits()
         self.expiry_s: int | None = None
+        self.session_kept = False
         self._asked: dict[int, list[str]] = {}
+        self._answer_due = 0.0
         self.accepted = False
         self.refused: tuple[str, ...] = ()
         self._client = client = BulkClient(
@@ -137,6 +140,8 @@ class Connection:
         if writable:
             self._check(self._client.loop_write())
         self._check(self._client.loop_misc())
+        if self._asked and time.monotonic() >= self._answer_due:
+            raise ConnectionLost("no answer to SUBSCRIBE")
         return wake_fd in ready
 
     def _read(self, room: int) -> None:
@@ -212,6 +217,7 @@ class Connection:
         _, mid = self._client.subscribe(wanted)
         if mid is not None:
             self._asked[mid] = [s.filter for s in subscriptions]
+            self._answer_due = time.monotonic() + self._settings.connect_timeout_s
 
     def unsubscribe(self, filters: tuple[str, ...]) -> None:
         """Give up topics of an earlier configuration."""
@@ -237,15 +243,19 @@ class Connection:
             retain=bool(getattr(more, "RetainAvailable", 1)),
         )
         self.expiry_s = getattr(more, "SessionExpiryInterval", None)
-        self.accepted = True
+        self.accepted, self.session_kept = True, flags.session_present
         self._deliver(Connected(self._epoch, flags.session_present))
 
     def _on_disconnect(
         self, _client: object, _data: object, flags: paho.DisconnectFlags, reason: ReasonCode, _more: object
     ) -> None:
-        who = "the broker says" if flags.is_disconnect_packet_from_server else "connection lost:"
-        taken_over = flags.is_disconnect_packet_from_server and reason.value == _TAKEN_OVER
-        self._ended = self._ended or ConnectionLost(f"{who} {reason}", taken_over=taken_over)
+        if flags.is_disconnect_packet_from_server:
+            lost = ConnectionLost(f"the broker says {reason}", taken_over=reason.value == _TAKEN_OVER)
+        elif self._client.closed:
+            lost = ConnectionLost("the broker has closed the connection", closed=True)
+        else:
+            lost = ConnectionLost(f"connection lost: {reason}")
+        self._ended = self._ended or lost
 
     def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
         try:

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -23,10 +24,12 @@ from edge_lstm.contracts.status import (
     StatusStreams,
 )
 from edge_lstm.io.health import Health
+from edge_lstm.times import format_time
 
-__all__ = ["More", "process_facts", "status_of"]
+__all__ = ["Kept", "More", "process_facts", "quarantined", "status_of"]
 
 _SELF = Path("/proc/self")
+_SHOWN, _HEAD_BYTES = 20, 64
 
 
 class More(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +40,8 @@ class More(msgspec.Struct, frozen=True, kw_only=True):
         connected: Whether the broker is there.
         subscribed: Whether it has granted the subscriptions.
         sessions_lost: Times that it had forgotten us.
-        received: Messages that came in.
+        received: Readings that came in; a message that is no reading counts as one.
+        accepted: Readings of these that went into a frame, or wait to.
         resident: Machines with their state in memory.
         refused: Publications waiting for another try, by the broker's reason.
         storage: What survives a power cut.
@@ -50,6 +54,7 @@ class More(msgspec.Struct, frozen=True, kw_only=True):
     subscribed: bool
     sessions_lost: int
     received: int
+    accepted: int
     resident: int
     refused: Mapping[str, int]
     storage: StatusStorage
@@ -87,7 +92,7 @@ def status_of(config: DeviceConfig, health: Health, more: More) -> Status:
         ),
         readings=StatusReadings(
             received=more.received,
-            accepted=health.readings,
+            accepted=more.accepted,
             rejected=dict(health.rejects),  # it goes on being counted while others read
             bad_values=health.bad_values,
             failures=health.failures,
@@ -109,6 +114,64 @@ def status_of(config: DeviceConfig, health: Health, more: More) -> Status:
         process=process_facts(),
         quarantine=list(more.quarantine),
     )
+
+
+class Kept(Protocol):
+    """What is known of a message that could not be read."""
+
+    @property
+    def topic(self) -> str:
+        """Where it came."""
+
+    @property
+    def reason(self) -> str:
+        """Why it was turned away."""
+
+    @property
+    def detail(self) -> str:
+        """One line for people."""
+
+    @property
+    def size(self) -> int:
+        """Length, bytes."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the payload, hexadecimal."""
+
+    @property
+    def head(self) -> bytes:
+        """The payload's first bytes."""
+
+    @property
+    def first_ns(self) -> int:
+        """Time of arrival of the first one, nanoseconds since 1970-01-01 UTC."""
+
+    @property
+    def last_ns(self) -> int:
+        """Time of arrival of the last one."""
+
+    @property
+    def count(self) -> int:
+        """How many came."""
+
+
+def quarantined(kept: Sequence[Kept]) -> list[Quarantined]:
+    """The newest of them, newest last, as they stand in a status."""
+    return [
+        Quarantined(
+            topic=one.topic,
+            reason=one.reason,
+            detail=one.detail,
+            size=one.size,
+            sha256=one.sha256,
+            head=one.head[:_HEAD_BYTES].hex(),
+            first=format_time(one.first_ns),
+            last=format_time(one.last_ns),
+            count=one.count,
+        )
+        for one in kept[-_SHOWN:]
+    ]
 
 
 def process_facts() -> StatusProcess:

@@ -30,7 +30,9 @@ class StateFolder:
         self._weaken = weaken
         self._lock = self._folder = -1
         try:
-            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not path.is_dir():
+                path.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self._flush_parent()
             self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             self._lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._take_lock()
@@ -54,6 +56,14 @@ class StateFolder:
         with contextlib.suppress(OSError):  # a full disk: the lock itself holds, the number is for people
             os.ftruncate(self._lock, 0)
             os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+
+    def _flush_parent(self) -> None:
+        parent = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if not self._weaken:
+                os.fsync(parent)
+        finally:
+            os.close(parent)
 
     def close(self) -> None:
         """Let another daemon have the folder."""

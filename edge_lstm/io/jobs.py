@@ -135,7 +135,7 @@ class Line:
     def hurry(self) -> None:
         """Nothing in the line lingers."""
         with self._condition:
-            self._hurry = True
+            self._hurry = bool(self._jobs)
             self._condition.notify()
 
     def nudge(self) -> None:

@@ -96,7 +96,8 @@ def _use(segment: Segment, path: Path, left: Left, following: int | None) -> Non
     data = path.read_bytes()
     segment.scan(data, following, needed=left.position + 1)
     left.segments.append((path, segment))
-    left.bundles.add(segment.bundle_sha256)
+    if segment.after - 1 > left.position:
+        left.bundles.add(segment.bundle_sha256)
     left.last = max(left.last, segment.after - 1)
     if segment.after != following and segment.damaged(data):
         left.problem = f"record {segment.after} of the journal is damaged, in {path.name}"

@@ -15,6 +15,7 @@ import mqtt5
 from edge_lstm.clock import ArrivalClock
 from edge_lstm.io import lean_wire as wire
 from edge_lstm.io.lean_pipe import Pipe
+from edge_lstm.io.lean_pulse import Pulse
 from edge_lstm.io.lean_read import Reader, breach
 from edge_lstm.io.limits import INFLIGHT, Limits
 from edge_lstm.io.settings import MqttSettings
@@ -34,7 +35,6 @@ _OUT_LIMIT = 2**18
 _FLUSH_AT = 2**15
 _ASK_AGAIN_S = 60.0
 _NO_SUBSCRIBERS = 0x10
-_ANSWER_S = 30.0
 
 _Events = list[TransportEvent]
 _SLOW = (mqtt5.ConnAckReasonCode.BANNED, mqtt5.ConnAckReasonCode.CONNECTION_RATE_EXCEEDED)
@@ -75,15 +75,14 @@ class Link:
         self._reader = Reader(pipe, longest=self._settings.max_packet_bytes, epoch=epoch, clock=clock)
         self.limits = Limits()
         self.expiry_s: int | None = None
+        self.session_kept = False
         self._tokens: dict[int, int | None] = {}  # one entry for each QoS 1 publication under way
         self._held: deque[tuple[Publication, int | None]] = deque()
         self._asked: dict[int, tuple[Subscription, ...]] = {}
         self._dropping: set[int] = set()
         self._refused: tuple[Subscription, ...] = ()
         self._mid = 0
-        self._keepalive_s = float(self._settings.keepalive_s)
-        self._heard = self._said = now
-        self._pinged: float | None = None
+        self._pulse = Pulse(self._settings.keepalive_s, now)
         self._answer_due: float | None = now + self._settings.connect_timeout_s
         self._ask_again: float | None = None
         pipe.out += wire.connect(self._settings, password)
@@ -145,7 +144,7 @@ class Link:
             before = len(self._pipe.out)
             self._pipe.flush()
             if len(self._pipe.out) < before:
-                self._said = now
+                self._pulse.said(now)
 
     @property
     def flush_due(self) -> bool:
@@ -159,7 +158,7 @@ class Link:
     def _subscribe(self, subscriptions: tuple[Subscription, ...], now: float) -> None:
         mid = self._next_mid()
         self._asked[mid] = subscriptions
-        self._answer_due = now + _ANSWER_S
+        self._answer_due = now + self._settings.connect_timeout_s
         self._pipe.out += wire.subscribe(mid, subscriptions)
 
     # -------------------------------------------------------------------------------- in
@@ -182,7 +181,7 @@ class Link:
         broken = self._try_flush(now)
         heard = not self._reader.more and self._pipe.read()
         if heard:
-            self._heard, self._pinged = now, None
+            self._pulse.heard(now)
         found = heard or self._reader.more
         if found:
             self._reader.take(events, most, partial(self._handle, events=events, now=now))
@@ -232,8 +231,9 @@ class Link:
         )
         self.expiry_s = packet.session_expiry_interval
         # 0 is a broker that does not look; we still do.
-        self._keepalive_s = float(packet.server_keep_alive or self._settings.keepalive_s)
+        self._pulse = Pulse(packet.server_keep_alive or self._settings.keepalive_s, now)
         self._reader.accepted, self._answer_due = True, None
+        self.session_kept = packet.session_present
         events.append(Connected(self._epoch, packet.session_present))
         if self._wishes.obsolete:
             mid = self._next_mid()
@@ -258,7 +258,7 @@ class Link:
         if asked is None or len(asked) != len(codes):
             raise breach(f"SUBACK for {packet.packet_id} does not answer what was asked")
         self._refused = tuple(one for one, code in zip(asked, codes, strict=True) if int(code) >= 0x80)
-        self._answer_due = None if not self._asked else now + _ANSWER_S
+        self._answer_due = None if not self._asked else now + self._settings.connect_timeout_s
         self._ask_again = now + _ASK_AGAIN_S if self._refused else None
         events.append(Subscribed(tuple(one.filter for one in self._refused)))
 
@@ -277,18 +277,14 @@ class Link:
     # -------------------------------------------------------------------------------- time
 
     def _keep_time(self, now: float, *, silent: bool) -> None:
-        """PINGREQ after half the keep-alive in which either side was silent; as long again for an answer."""
+        """What falls due by the clock; the broker is dead only if there was nothing to read just now."""
         if self._answer_due is not None and now >= self._answer_due:
             raise ConnectionLost(f"no answer to {'SUBSCRIBE' if self.accepted else 'CONNECT'}")
         if not self.accepted:
             return
-        half_s = self._keepalive_s / 2
-        if self._pinged is not None:
-            if silent and now - self._pinged >= half_s:
-                silent_s = round(now - self._heard, 1)
-                raise ConnectionLost(f"no sign of life from the broker for {silent_s} s")
-        elif now - min(self._heard, self._said) >= half_s:
-            self._pinged = now
+        if silent and (silent_s := self._pulse.silent_s(now)):
+            raise ConnectionLost(f"no sign of life from the broker for {round(silent_s, 1)} s")
+        if self._pulse.ask(now):
             self._pipe.out += wire.PING
             self.flush(now)
         if self._ask_again is not None and now >= self._ask_again:
@@ -297,7 +293,5 @@ class Link:
 
     def next_s(self, now: float) -> float:
         """Until `work` has to look at the clock again, seconds."""
-        half_s = self._keepalive_s / 2
-        times = [half_s + (self._pinged if self._pinged is not None else min(self._heard, self._said))]
-        times += [due for due in (self._answer_due, self._ask_again) if due is not None]
-        return max(0.0, min(times) - now)
+        times = (self._pulse.due(), self._answer_due, self._ask_again)
+        return max(0.0, min(due for due in times if due is not None) - now)

@@ -116,8 +116,8 @@ def _build(status: Status) -> Iterator[_Metric]:
 
 def _incoming(status: Status) -> Iterator[_Metric]:
     found = status.readings
-    yield from _one("received_total", "counter", "Messages received.", found.received)
-    yield from _one("accepted_total", "counter", "Messages that became a reading.", found.accepted)
+    yield from _one("received_total", "counter", "Readings received, of any kind.", found.received)
+    yield from _one("accepted_total", "counter", "Readings that went into a frame.", found.accepted)
     yield _Metric("rejected_total", "counter", "What was turned away.", _by("reason", found.rejected))
     yield from _one("bad_values_total", "counter", "Values that were not numbers.", found.bad_values)
     yield from _one("failures_total", "counter", "Messages that met a fault of edge-lstm.", found.failures)
@@ -160,6 +160,8 @@ def _storage(status: Status) -> Iterator[_Metric]:
     yield from _one("commit_age_seconds", "gauge", "Since something was put on disk.", found.commit_age_s)
     yield from _one("snapshot_age_seconds", "gauge", "Since states were written down.", found.snapshot_age_s)
     yield from _one("journal_bytes", "gauge", "Size of the journal.", found.journal_bytes)
+    left = found.uncovered_bytes
+    yield from _one("journal_uncovered_bytes", "gauge", "Of it, what a recovery would have to read.", left)
     yield from _one("storage_paused", "gauge", "Whether nothing can be written.", int(bool(found.paused)))
 
 

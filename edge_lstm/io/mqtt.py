@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import queue
-import random
 import socket
 import threading
 import time
@@ -20,10 +18,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from edge_lstm.clock import ArrivalClock
-from edge_lstm.io.backoff import Backoff
 from edge_lstm.io.connection import Connection
+from edge_lstm.io.handover import Handover
 from edge_lstm.io.settings import MqttSettings, read_password
-from edge_lstm.io.story import ConnectionLost, Story, why
+from edge_lstm.io.story import ConnectionLost, Pace, Story, why
 from edge_lstm.io.transport import (
     Confirmed,
     Connected,
@@ -32,7 +30,6 @@ from edge_lstm.io.transport import (
     Publication,
     Subscription,
     TransportEvent,
-    Woken,
 )
 from edge_lstm.logs import event
 
@@ -41,12 +38,9 @@ __all__ = ["MqttTransport"]
 log = logging.getLogger(__name__)
 
 _TURN_S = 1.0
-_LASTING_S = 10.0
 _ASK_AGAIN_S = 60.0
 _MOST_AT_ONCE = 4000
 _MOST_A_TURN = 200
-
-_WOKEN = Woken()
 
 
 class _Command(NamedTuple):
@@ -81,13 +75,9 @@ class MqttTransport:
     ) -> None:
         self._settings, self._subscriptions, self._obsolete = settings, subscriptions, obsolete
         self._clock, self._queue_limit = clock, queue_limit
-        # SimpleQueue: its put may interrupt its own get in a signal handler.
-        self._events: queue.SimpleQueue[list[TransportEvent]] = queue.SimpleQueue()
-        self._ready: list[TransportEvent] = []  # out of the queue, on the owner's side
-        self._fresh: list[TransportEvent] = []  # not in it yet, on the network's side
-        self._put = self._taken = 0
+        self._events = Handover()
         self._paused = False
-        self._taken_over = False
+        self._taken_over = self._accepted = self._kept = False
         self._commands: deque[_Command] = deque()
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
@@ -100,13 +90,11 @@ class MqttTransport:
         self._dropped = 0  # by the network's side
         self._unsent = 0  # by the owner's side, while there is no connection
         self._story = Story(settings, self.name)
-        self._backoff = Backoff(random.random, least_s=settings.retry_s, most_s=settings.retry_most_s)
+        self._pace = Pace(settings)
         self._thread = self._new_thread()
 
     def _new_thread(self) -> threading.Thread:
         return threading.Thread(target=self._work, name="edge-lstm-mqtt", daemon=True)
-
-    # ------------------------------------------------------------------------------------- owner's side
 
     @property
     def alive(self) -> bool:
@@ -116,7 +104,7 @@ class MqttTransport:
     @property
     def backlog(self) -> int:
         """Events that wait to be received."""
-        return self._put - self._taken
+        return self._events.waiting
 
     @property
     def dropped(self) -> int:
@@ -130,30 +118,17 @@ class MqttTransport:
     def receive(self, timeout_s: float) -> list[TransportEvent]:
         """What has happened since the last call, in order."""
         self._revive()
-        self._fill(timeout_s)
-        found, self._ready = self._ready[:_MOST_AT_ONCE], self._ready[_MOST_AT_ONCE:]
+        found = self._events.take(timeout_s, _MOST_AT_ONCE)
         for one in found:
-            kind = type(one)
-            if kind is Message:
+            if type(one) is Message:
                 continue
             if isinstance(one, Connected):
                 self._current = one.epoch
             elif isinstance(one, Disconnected):
                 self._current = 0
-        self._taken += len(found) - found.count(_WOKEN)
         if self._paused:
             self._poke()
         return found
-
-    def _fill(self, timeout_s: float) -> None:
-        """Take what is in the queue; wait only if there is nothing at all."""
-        try:
-            if not self._ready:
-                self._ready += self._events.get(timeout=max(0.0, timeout_s))
-            while len(self._ready) < _MOST_AT_ONCE:
-                self._ready += self._events.get_nowait()
-        except queue.Empty:
-            pass
 
     def _revive(self) -> None:
         """A network thread that has died, of whatever, is replaced: it must not be silence."""
@@ -177,7 +152,7 @@ class MqttTransport:
 
     def wake(self) -> None:
         """Make `receive` return a `Woken`."""
-        self._events.put([_WOKEN])
+        self._events.wake()
 
     def stop(self, farewell: Publication, *, timeout_s: float) -> None:
         """Send what waits, say farewell, disconnect, end."""
@@ -201,8 +176,6 @@ class MqttTransport:
         with contextlib.suppress(OSError):  # full of pokes: it wakes anyway; closed: nobody is there any more
             self._wake_in.send(b"\0")
 
-    # ----------------------------------------------------------------------------------- network's side
-
     def _work(self) -> None:
         while not self._stopping.is_set():
             began = time.monotonic()
@@ -212,10 +185,12 @@ class MqttTransport:
             if lost.taken_over:  # to come back would drive the other one out, and so on for ever
                 self._story.lost(lost, None)
                 return
-            if time.monotonic() - began > _LASTING_S:
-                self._backoff.reset()
-            delay_s = self._backoff.next_s(slow=lost.slow)
+            lasted_s = time.monotonic() - began if self._accepted else 0.0
+            rival = self._pace.rival(lost, kept=self._kept, lasted_s=lasted_s)
+            delay_s = self._pace.next_s(lost, lasted_s=lasted_s, rival=rival)
             self._story.lost(lost, delay_s)
+            if rival:
+                self._story.rival()
             self._stopping.wait(delay_s)
 
     def _one_connection(self) -> ConnectionLost:
@@ -233,31 +208,23 @@ class MqttTransport:
         if connection is not None:
             with contextlib.suppress(OSError):
                 connection.close(politely=False)
-        self._end_connection(lost, accepted=connection is not None and connection.accepted)
+        self._accepted = connection is not None and connection.accepted
+        self._kept = connection is not None and connection.session_kept
+        self._end_connection(lost, accepted=self._accepted)
         return lost
 
     def _end_connection(self, lost: ConnectionLost, *, accepted: bool) -> None:
         if accepted:
             self._commands.clear()
-            self._fresh.append(Disconnected(self._epoch, lost.reason, lost.taken_over))
-        self._hand_over()
-
-    def _deliver(self, found: TransportEvent) -> None:
-        self._fresh.append(found)
-
-    def _hand_over(self) -> None:
-        """What came goes to the owner, as one piece."""
-        if self._fresh:
-            fresh, self._fresh = self._fresh, []
-            self._put += len(fresh)
-            self._events.put(fresh)
+            self._events.gather(Disconnected(self._epoch, lost.reason, lost.taken_over))
+        self._events.hand_over()
 
     def _dial(self) -> Connection:
         return Connection(
             self._settings,
             epoch=self._epoch,
             clock=self._clock,
-            deliver=self._deliver,
+            deliver=self._events.gather,
             password=read_password(self._settings),
         )
 
@@ -297,7 +264,7 @@ class MqttTransport:
             if connection.turn(timeout_s, room=room, wake_fd=self._wake_out.fileno()):
                 self._wake_out.recv(65536)
         finally:
-            self._hand_over()
+            self._events.hand_over()
 
     def _run_commands(self, connection: Connection) -> None:
         while self._commands:
@@ -316,8 +283,8 @@ class MqttTransport:
             self._dropped += 1
             return
         if failure and token is not None:
-            self._fresh.append(Confirmed(token, failure))
-            self._hand_over()
+            self._events.gather(Confirmed(token, failure))
+            self._events.hand_over()
         elif failure:
             self._dropped += publication.qos == 0
             self._story.refused(publication.topic, failure)

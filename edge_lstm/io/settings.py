@@ -35,7 +35,7 @@ class MqttSettings:
         session_expiry_s: How long the broker remembers us, seconds.
         max_packet_bytes: Largest packet that the broker may send.
         receive_maximum: Most messages that the broker may send ahead of our acknowledgements.
-        connect_timeout_s: Longest wait for TCP, for TLS and for the broker's answer, each, seconds.
+        connect_timeout_s: Longest wait for TCP, for TLS and for the broker's answers, each, seconds.
         retry_s: Longest wait before the second attempt to connect, seconds; it doubles from there.
         retry_most_s: Longest wait before any attempt, seconds.
         tls: Context for TLS, or ``None``.

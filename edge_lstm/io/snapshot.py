@@ -76,11 +76,15 @@ _CLASSES: dict[str, str] = {
     RejectReason.SEQ_CONFLICT: "bad",
     RejectReason.STALE_RETAINED: "bad",
     RejectReason.BAD_TOPIC: "unknown",
+    RejectReason.BAD_ASSET: "unknown",
+    RejectReason.NOT_BORN: "unknown",
+    RejectReason.NOT_DATA: "unknown",
     RejectReason.NO_CHANNEL: "unknown",
     RejectReason.TOO_MANY_ASSETS: "unknown",
     RejectReason.TOO_MANY_NEW: "unknown",
     RejectReason.TOO_LARGE: "quarantined",
     RejectReason.UNDECODABLE: "quarantined",
+    RejectReason.SCHEMA_UNSUPPORTED: "quarantined",
 }
 
 

@@ -173,8 +173,9 @@ def test_a_broker_is_measured(broker: Broker, listener: Listener, protocol: str,
     assert (2, 0) == found.mosquitto
     topics = {topic for topic, _, _ in listener.heard}
     assert {"edge-lstm/bench/doctor/probe", "edge-lstm/bench/doctor/alert"} == topics
-    again = probe(site(broker.port, protocol="5"), inflight=40, queued=100)
-    assert (141, 141) == (again.queued, again.queued_tried)
+    if protocol == "5":
+        again = probe(site(broker.port), inflight=40, queued=100)
+        assert (141, 141) == (again.queued, again.queued_tried)
 
 
 def test_a_broker_that_lets_no_alert_through(broker: Broker) -> None:

@@ -511,6 +511,16 @@ def test_broker_that_does_not_answer_connect_is_left(server: Server, start: Star
     server.meet().read(CONNECT)
 
 
+def test_broker_that_does_not_answer_subscribe_is_left(server: Server, start: Start) -> None:
+    """Connected and not subscribed would be silence for ever."""
+    owner = start(connect_timeout_s=0.2)
+    peer = server.meet()
+    peer.read(CONNECT)
+    peer.send(CONNACK, b"\0\0\0")
+
+    assert "no answer to SUBSCRIBE" == owner.receive(Disconnected).reason
+
+
 def test_publication_that_is_too_large_is_refused_at_home(server: Server, start: Start) -> None:
     """Sent, it would cost the connection (MQTT 5, 3.2.2.3.6); the others go on."""
     owner = start()

@@ -9,13 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
 from edge_lstm.addresses import parse_address
 from edge_lstm.contracts.status import (
-    Quarantined,
     Status,
     StatusBackend,
     StatusBroker,
@@ -28,6 +28,7 @@ from edge_lstm.contracts.status import (
 )
 from edge_lstm.io.answers import Answers, Listener, Notice
 from edge_lstm.io.control import CONTROL, QUESTION, ask, control_listener
+from edge_lstm.io.facts import quarantined
 from edge_lstm.io.metrics import render
 from edge_lstm.io.metrics_http import http_answer
 from edge_lstm.status import look, report
@@ -263,14 +264,19 @@ def test_look_survives_any_answer(tmp_path: Path, answer: bytes) -> None:
 
 def test_report_lets_nothing_speak_to_the_terminal() -> None:
     """A topic from the network is data: no escape sequence and no line of its own."""
-    evil = Quarantined(
-        time="t",
+    kept = SimpleNamespace(
         topic="a\x1b]0;owned\x07\nproblem   x",
         reason="undecodable",
         detail="\u202e",
-        size=3,
-        head="00",
+        size=3000,
+        sha256="ab" * 32,
+        head=b"\xff" * 256,
+        first_ns=0,
+        last_ns=10**18,
+        count=3,
     )
+    (evil, *more) = quarantined([kept] * 30)
+    assert ("ff" * 64, "2001-09-09T01:46:40.000Z", 19) == (evil.head, evil.last, len(more))
     text = report(msgspec.structs.replace(STATUS, quarantine=[evil], problems=["p" * 10_000]))
 
     assert not set(text) & set("\x1b\x07\u202e")
