@@ -79,8 +79,12 @@ class Peer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Leave in peace, or at once where something went wrong."""
+        if kind is None:
+            self._settle()
+            self.send(b"\xe0\0")  # DISCONNECT (3.14)
+        self._socket.close()
 
     def fileno(self) -> int:
         """For `select`."""
@@ -112,14 +116,16 @@ class Peer:
         self.send(b"".join(chunk))
         while qos and self._acknowledged - before < count:
             self._until(_PUBACK)
-        self.send(b"\xc0\0")  # PINGREQ (3.12): the answer comes after all that was sent before it
-        self._until(_PINGRESP)
         return count
 
-    def close(self) -> None:
-        """DISCONNECT (3.14)."""
-        self.send(b"\xe0\0")
-        self._socket.close()
+    def _settle(self) -> None:
+        """PINGREQ (3.12): the answer comes when the broker has all that was sent before.
+
+        A socket that is closed with something unread in it is reset, and takes with it what the
+        broker has not read yet.
+        """
+        self.send(b"\xc0\0")
+        self._until(_PINGRESP)
 
     def _until(self, kind: int) -> None:
         while kind not in list(self._read()):
