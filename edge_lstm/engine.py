@@ -6,7 +6,8 @@ The daemon is this and a transport; a test is this and a list of messages.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
 
 import msgspec
 
@@ -18,11 +19,12 @@ from edge_lstm.contracts.config import DeviceConfig
 from edge_lstm.contracts.frame import QualityEvent
 from edge_lstm.contracts.manifest import Manifest
 from edge_lstm.contracts.reading import Reading, Reject, RejectReason
-from edge_lstm.contracts.score import Score
+from edge_lstm.contracts.score import Score, StreamStatus
 from edge_lstm.core.detector import Detector, Event
 from edge_lstm.io.snapshot import Counters
 from edge_lstm.io.transport import Message, Publication
 from edge_lstm.logs import Throttle, event
+from edge_lstm.pace import ScorePace
 from edge_lstm.routing import Router
 from edge_lstm.times import format_time
 
@@ -47,40 +49,99 @@ class Engine:
         counters: What has been counted.
         forgetful: Set when states were lost: the broker may keep alarms that nobody knows
             of any more, so each asset's is cleared when it is first seen.
+        failing: Messages in a row that met a fault of ours, at most, up to the newest batch; 0
+            when none of that batch did.
+        fault: The newest fault of ours.
     """
 
     def __init__(self, config: DeviceConfig, detector: Detector, *, manifest: Manifest, clock: Clock) -> None:
         self.detector = detector
         self.counters = Counters()
         self.forgetful = False
+        self.failing = 0
+        self.fault: Exception | None = None
         self._root = config.root
         self._max_bytes = config.mqtt.max_payload_bytes
         self._quality = config.publish.quality
         self._channels = {channel.name for channel in manifest.channels}
         self._router = Router(config.inputs)
         self._throttle = Throttle(clock.monotonic)
-        self._scores = _ScorePace(clock, config.publish.score_interval_s)
+        self._pace = ScorePace(clock, config.publish.score_interval_s)
+        self._in_a_row = 0
 
-    def handle(self, message: Message) -> list[Publication]:
-        """Take one message; everything that is to be published for it, in order."""
-        item = self._read(message)
-        if isinstance(item, Reject):
-            self._rejected(item, topic=message.topic)
+    def take(self, messages: Sequence[Message]) -> list[Publication]:
+        """Take messages; everything that is to be published for them, in order.
+
+        The outcome does not depend on how a sequence of messages is cut into batches. A message
+        that meets a fault of ours has its asset start anew, so that no half-made state is
+        carried on; all others are worked on as if nothing had been.
+        """
+        out: list[Publication] = []
+        readings: list[Reading] = []
+        sources: list[int] = []
+        faults: set[int] = set()
+        for number, message in enumerate(messages):
+            try:
+                item = self._read(message)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other messages go on
+                out += self._score(messages, readings, sources, faults)
+                readings, sources = [], []
+                self._fault(message, error)
+                self._restart(message)
+                faults.add(number)
+                continue
+            if isinstance(item, Reject):
+                self._rejected(item, topic=message.topic)
+            else:
+                readings.append(item)
+                sources.append(number)
+        out += self._score(messages, readings, sources, faults)
+        self._count_in_a_row(faults, len(messages))
+        return out
+
+    def _score(
+        self, messages: Sequence[Message], readings: list[Reading], sources: list[int], faults: set[int]
+    ) -> list[Publication]:
+        """Score readings; ``sources`` says which messages they are of, ``faults`` gets those that failed."""
+        if not readings:
             return []
-        self.counters.readings += 1
-        self.counters.last_reading_ns = message.arrived_ns
-        before = len(self.detector.assets) if self.forgetful else 0
-        events = self.detector.push(item)
-        new = self.forgetful and len(self.detector.assets) > before
-        out = self._forgotten(item.asset) if new else []
-        return out + [publication for found in events for publication in self._publications(found)]
+        self.counters.readings += len(readings)
+        self.counters.last_reading_ns = messages[sources[-1]].arrived_ns
 
-    def failed(self, message: Message) -> None:
-        """A message met a fault of ours: its asset starts anew, so that no half-made state is carried on."""
+        def failed(number: int, error: Exception) -> None:
+            self._fault(messages[sources[number]], error)
+            faults.add(sources[number])
+
+        events = self.detector.push_many(readings, wanted=self._wanted, failed=failed)
+        if not self.forgetful:
+            return [one for number, found in events for one in self._publications(found)]
+        new = [(number, self._forgotten(asset)) for number, asset in self.detector.first_seen]
+        told = [(number, self._publications(found)) for number, found in events]
+        return [one for _, some in sorted([*new, *told], key=itemgetter(0)) for one in some]
+
+    def _wanted(self, assets: Sequence[str], statuses: Sequence[StreamStatus]) -> list[bool]:
+        self.counters.frames += len(assets)
+        return self._pace.admit(assets, statuses)
+
+    def _fault(self, message: Message, error: Exception) -> None:
         self.counters.failures += 1
+        if self._throttle.admit("failed") is not None:
+            log.error(event("message.failed", topic=message.topic, error=error), exc_info=error)
+        self.fault = error
+
+    def _restart(self, message: Message) -> None:
+        """Let the asset of a message start anew."""
         route = self._router.route(message.topic)
         if not isinstance(route, str):
             self.detector.reset(route.asset)
+
+    def _count_in_a_row(self, faults: set[int], count: int) -> None:
+        self.failing = 0
+        for number in range(count) if faults else ():
+            self._in_a_row = self._in_a_row + 1 if number in faults else 0
+            self.failing = max(self.failing, self._in_a_row)
+        if not faults and count:
+            self._in_a_row = 0
 
     def alarms(self) -> list[Publication]:
         """The retained alarm of every open episode."""
@@ -155,8 +216,7 @@ class Engine:
 
     def _publications(self, found: Event) -> list[Publication]:
         if isinstance(found, Score):
-            self.counters.frames += 1
-            return [self._score(found)] if self._scores.admits(found) else []
+            return [self._scored(found)]
         if isinstance(found, Alert):
             self.counters.alerts += 1
             return self._alert(found)
@@ -167,7 +227,7 @@ class Engine:
         self._rejected(found)
         return []
 
-    def _score(self, score: Score) -> Publication:
+    def _scored(self, score: Score) -> Publication:
         said: dict[str, object] = {
             "time": format_time(score.time_ns),
             "score": score.score,
@@ -232,20 +292,3 @@ class Engine:
         }
         topic = f"{self._root}/{found.asset}/quality"
         return [Publication(topic, _ENCODER.encode(said), qos=1, essential=False)]
-
-
-class _ScorePace:
-    """Holds scores back that come too soon after the last one of their asset; a new status never waits."""
-
-    def __init__(self, clock: Clock, interval_s: float) -> None:
-        self._clock, self._interval_s = clock, interval_s
-        self._last: dict[str, tuple[float, str]] = {}
-
-    def admits(self, score: Score) -> bool:
-        if not self._interval_s:
-            return True
-        now, last = self._clock.monotonic(), self._last.get(score.asset)
-        if last is not None and now - last[0] < self._interval_s and last[1] == score.status:
-            return False
-        self._last[score.asset] = (now, score.status)
-        return True

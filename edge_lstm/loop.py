@@ -146,7 +146,6 @@ class Loop:
         self._saved: float | None = None
         self._connected = self._subscribed = False
         self._connections = 0
-        self._failures = 0
         self._problems: dict[str, str] = {}
         parts.stop.wakes(self._transport.wake)
 
@@ -181,12 +180,9 @@ class Loop:
                 pass
 
     def _work(self, message: Message) -> None:
-        try:
-            publications = self._engine.handle(message)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other assets go on; see _failed
-            publications = self._failed(message, error)
-        else:
-            self._failures = 0
+        publications = self._engine.take((message,))
+        if self._engine.failing:
+            self._failed()
         for publication in publications:
             if publication.qos:
                 self._outbox.add([publication])
@@ -196,19 +192,14 @@ class Loop:
         if message.qos:
             self._transport.ack(message.epoch, (message.mid,))
 
-    def _failed(self, message: Message, error: Exception) -> list[Publication]:
+    def _failed(self) -> None:
         """A fault of ours in one message must not stop the others; many in a row must not go on for ever.
 
         It is acknowledged all the same: delivered again, it would fail again.
         """
-        self._failures += 1
-        if self._failures >= _FAILURES:
-            raise error
-        if self._throttle.admit("failed") is not None:
-            log.error(event("message.failed", topic=message.topic, error=error), exc_info=error)
-        self._engine.failed(message)
+        if self._engine.failing >= _FAILURES and self._engine.fault is not None:
+            raise self._engine.fault
         self._problems["failures"] = "a message met a fault of edge-lstm itself; see the log"
-        return []
 
     def _confirmed(self, found: Confirmed) -> None:
         if found.failure:

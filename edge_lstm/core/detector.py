@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,50 +10,31 @@ from numpy.typing import NDArray
 from edge_lstm.contracts.alarm import AlarmOverrides
 from edge_lstm.contracts.alert import Alert, AlertModel
 from edge_lstm.contracts.commission import Commission, CommissionConfig
-from edge_lstm.contracts.frame import Frame, QualityEvent
+from edge_lstm.contracts.frame import Frame, QualityEvent, QualityReason
 from edge_lstm.contracts.manifest import Manifest
 from edge_lstm.contracts.reading import Reading, Reject, RejectReason
-from edge_lstm.contracts.score import Score, StreamStatus
+from edge_lstm.contracts.score import StreamStatus
 from edge_lstm.contracts.state import (
     SNAPSHOT_VERSION,
-    AlarmMemory,
     AlignMemory,
     CommissionMemory,
     DetectorSnapshot,
     ResetReason,
     StreamSnapshot,
 )
-from edge_lstm.core.alerts import AlertWriter, severity_of
+from edge_lstm.core.alerts import AlertWriter
 from edge_lstm.core.align import Aligner
 from edge_lstm.core.backend import Backend
 from edge_lstm.core.commission import Commissioner, scaling_of
-from edge_lstm.core.normalize import Normalizer, normalizers
+from edge_lstm.core.frames import FrameScorer, Wanted
 from edge_lstm.core.quality import QualityGate
-from edge_lstm.core.scoring import Scorer
-from edge_lstm.core.stepper import Stepper
+from edge_lstm.core.rounds import Event, Failed, Rounds
+from edge_lstm.core.stream import Stream
 from edge_lstm.core.streams import StreamTable
-from edge_lstm.core.threshold import AlarmRule, Transition
-from edge_lstm.core.when import ScoreWhen, scored_channels
+from edge_lstm.core.threshold import is_busy
 from edge_lstm.errors import SnapshotError
-from edge_lstm.times import NS
 
 __all__ = ["Detector", "Event"]
-
-Event = Score | Alert | QualityEvent | Commission | Reject
-
-_SEVERITY_ORDER = ("warning", "minor", "major", "critical")
-
-
-@dataclass(slots=True)
-class _Stream:
-    """What one asset carries besides its row in the table."""
-
-    align: AlignMemory
-    commission: CommissionMemory | None = None
-    alarm: AlarmMemory = field(default_factory=AlarmMemory)
-    faults: set[str] = field(default_factory=set)
-    reset_ns: int = 0
-    reset_reason: ResetReason = "start"
 
 
 class Detector:
@@ -70,6 +50,12 @@ class Detector:
         commission: How assets that the bundle does not name are learned.
         max_assets: Readings of more assets than this are rejected.
         replayed: Whether readings come from a recording; said in alerts.
+
+    Attributes:
+        fetch: Brings the memory of an asset that was evicted, or ``None`` when it was not;
+            asked when an asset that is not in memory has a reading while some are away.
+        away: Assets that were evicted; they count against ``max_assets``.
+        first_seen: Assets that the newest batch brought, each with the number of its first reading.
 
     Raises:
         ConfigError: The site's rule ``score_when`` does not fit the model.
@@ -90,63 +76,89 @@ class Detector:
     ) -> None:
         alarm = alarm or AlarmOverrides()
         self.channels = manifest.channels
+        self.fetch: Callable[[str], StreamSnapshot | None] | None = None
+        self.away = 0
+        self.first_seen: list[tuple[int, str]] = []
         self._sha256, self._max_assets = sha256, max_assets
-        self._warm_up, self._clip = manifest.grid.warm_up, manifest.scoring.clip
-        self._update_every_ns = round(alarm.update_every_s * NS)
-        self._scaling, self._scalings = normalizers(manifest.scaling, manifest.assets, clip=self._clip)
+        self._named = manifest.assets
         self._aligner = Aligner(manifest.channels, manifest.grid, centre=manifest.scaling.centre)
         self._gate = QualityGate(manifest.channels, hold_frames=manifest.grid.hold_frames)
-        self._stepper = Stepper(manifest, backend, weights or {})
-        self._scorer = Scorer(manifest.scoring, scored_channels(manifest.channels))
-        self._columns = np.arange(len(manifest.channels))
-        self._score_when = ScoreWhen(manifest, alarm)
-        self._rule = AlarmRule(manifest.threshold, alarm)
 
         def model() -> AlertModel:
             return AlertModel(manifest.id, manifest.version, sha256, backend.name)
 
-        self._writer = AlertWriter(manifest.channels, node=node, model=model, replayed=replayed)
+        writer = AlertWriter(manifest.channels, node=node, model=model, replayed=replayed)
         self._commissioner = Commissioner(manifest, commission or CommissionConfig(), node=node, model=model)
         self._table = StreamTable(manifest)
-        self._streams: dict[str, _Stream] = {}
+        self._scorer = FrameScorer(manifest, backend, weights or {}, alarm, table=self._table, writer=writer)
+        self._streams: dict[str, Stream] = {}
+        self._batches = self._clean = 0
 
     @property
     def assets(self) -> list[str]:
-        """The assets seen so far, in order of appearance."""
+        """The assets in memory, in order of appearance."""
         return list(self._streams)
+
+    # ---------------------------------------------------------------------------------- readings
 
     def push(self, reading: Reading) -> list[Event]:
         """Take one reading; everything it leads to, in order.
 
         Bad readings come back as `Reject`; nothing is raised for data.
         """
-        stream = self._streams.get(reading.asset)
-        if stream is None:
-            stranger = self._aligner.stranger(reading)
-            if stranger is not None:  # made-up names must not use up the places of real machines
-                return [stranger]
-            if len(self._streams) >= self._max_assets:
-                detail = f"max_assets is {self._max_assets}"
-                return [Reject(RejectReason.TOO_MANY_ASSETS, reading.asset, detail, reading.time_ns)]
-            stream = self._add(reading.asset)
-        events: list[Event] = []
-        for item in self._aligner.push(stream.align, reading):
-            events.extend(self._follow(stream, item))
-        return events
+        return [event for _, event in self.push_many((reading,))]
 
-    def flush(self) -> list[Event]:
+    def push_many(
+        self, readings: Sequence[Reading], *, wanted: Wanted | None = None, failed: Failed | None = None
+    ) -> list[tuple[int, Event]]:
+        """Take readings of any assets; the outcome is that of one after the other, bit for bit.
+
+        Args:
+            readings: In the order in which they came.
+            wanted: Says which scores to make; ``None`` is all. An alert needs no score of its own.
+            failed: Told which reading met a fault of ours; its asset then starts anew (reason
+                ``command``) and all else goes on. ``None`` raises the fault, and then no frame
+                of the batch that came after it is scored.
+
+        Returns:
+            Each event with the number of its reading, in order.
+        """
+        rounds, gate, push = Rounds(self._scorer, wanted, failed), self._gate, self._aligner.push
+        self._batches += 1
+        self.first_seen = []
+        streams, batch = self._streams, self._batches
+        for number, reading in enumerate(readings):
+            stream, item = streams.get(reading.asset), 0
+            try:
+                if stream is None:
+                    found = self._stranger(number, reading)
+                    if isinstance(found, Reject):
+                        rounds.say(number, 0, found)
+                        continue
+                    stream = found
+                stream.used = batch
+                for made in push(stream.align, reading):
+                    if type(made) is Frame and stream.commission is None:  # nearly all
+                        for event in gate.check(made, stream.align, stream.faults):
+                            rounds.say(number, item, event)
+                        rounds.add(number, item, stream, made)
+                    else:
+                        self._follow(rounds, number, item, stream, made)
+                    item += 1
+            except Exception as error:  # noqa: BLE001 - it concerns this stream alone
+                rounds.fail(number, stream, error)
+        return rounds.events()
+
+    def flush(self, *, wanted: Wanted | None = None) -> list[Event]:
         """Close the frames that still wait for channels: the end of a recording."""
-        events: list[Event] = []
-        for asset, stream in self._streams.items():
-            for item in self._aligner.flush(stream.align, asset):
-                events.extend(self._follow(stream, item))
-        return events
+        return self._sweep(self._aligner.flush, wanted)
 
     def reset(self, asset: str, *, reason: ResetReason = "command") -> None:
         """Forget an asset's hidden and cell state; it warms up again. Unknown assets are ignored."""
-        if asset in self._streams:
-            self._streams[asset].align.tick = 0
-            self._streams[asset].reset_reason = reason
+        stream = self._streams.get(asset)
+        if stream is not None:
+            stream.restart(reason)
+            stream.used = self._batches = self._batches + 1
 
     def open_alerts(self) -> list[Alert]:
         """The last alert of every open episode."""
@@ -157,22 +169,19 @@ class Detector:
         memories = [stream.commission for stream in self._streams.values()]
         return [memory.told for memory in memories if memory is not None and memory.told is not None]
 
+    # ---------------------------------------------------------------------------------- memory
+
     def snapshot(self) -> DetectorSnapshot:
         """Everything remembered, to be written down at once (it shares memory with the detector)."""
-        streams = [
-            StreamSnapshot(
-                asset,
-                self._table.dump(asset),
-                s.align,
-                s.alarm,
-                sorted(s.faults),
-                s.reset_ns,
-                s.reset_reason,
-                s.commission,
-            )
-            for asset, s in self._streams.items()
-        ]
-        return DetectorSnapshot(SNAPSHOT_VERSION, self._sha256, streams)
+        return DetectorSnapshot(SNAPSHOT_VERSION, self._sha256, [self.dump(asset) for asset in self._streams])
+
+    def dump(self, asset: str) -> StreamSnapshot:
+        """What is remembered of one asset in memory, to be written down at once."""
+        s = self._streams[asset]
+        faults, arrays = sorted(s.faults), self._table.dump(asset)
+        return StreamSnapshot(
+            asset, arrays, s.align, s.alarm, faults, s.reset_ns, s.reset_reason, s.commission
+        )
 
     def restore(self, snapshot: DetectorSnapshot) -> None:
         """Take back what `snapshot` gave; only on a detector that has seen nothing.
@@ -193,107 +202,144 @@ class Detector:
                 got=snapshot.bundle_sha256[:16],
             )
         for saved in snapshot.streams:
-            stream = self._add(saved.asset)
-            self._table.load(saved.asset, saved.arrays)
-            stream.align, stream.alarm, stream.faults = saved.align, saved.alarm, set(saved.faults)
-            stream.reset_ns, stream.reset_reason = saved.reset_ns, saved.reset_reason
-            stream.commission = self._commissioner.resume(saved.asset, saved.commission)
-            self._use_learned(stream.commission)
+            self._load(saved)
 
-    def _add(self, asset: str) -> _Stream:
-        self._table.add(asset)
-        stream = self._streams[asset] = _Stream(self._aligner.fresh(), self._commissioner.fresh(asset))
+    def take_dirty(self) -> list[str]:
+        """The assets in memory that may have changed since this was asked last."""
+        since, self._clean = self._clean, self._batches
+        return [asset for asset, stream in self._streams.items() if stream.used > since]
+
+    def changed(self, asset: str) -> bool:
+        """Whether an asset in memory may have changed since `take_dirty`."""
+        return self._streams[asset].used > self._clean
+
+    def coldest(self, count: int) -> list[str]:
+        """Assets whose last reading is longest ago, oldest first; none with an episode open."""
+        idle = [stream for stream in self._streams.values() if stream.alarm.alert is None]
+        return [stream.asset for stream in sorted(idle, key=lambda stream: stream.used)[:count]]
+
+    def evict(self, asset: str) -> StreamSnapshot:
+        """Let go of an asset; `adopt` brings it back as it was. Its row is given to another.
+
+        Raises:
+            KeyError: It is not in memory.
+        """
+        saved = self.dump(asset)
+        self._forget(asset)
+        self.away += 1
+        return saved
+
+    def adopt(self, saved: StreamSnapshot) -> None:
+        """Take back an asset that `evict` gave, or another detector of the same bundle.
+
+        Raises:
+            ValueError: It is in memory already.
+            SnapshotError: It does not fit the model.
+        """
+        if saved.asset in self._streams:
+            raise ValueError(f"asset '{saved.asset}' is in memory already")
+        self._load(saved)
+        self.away = max(0, self.away - 1)
+
+    # ---------------------------------------------------------------------------------- inside
+
+    def _sweep(
+        self,
+        make: Callable[[AlignMemory, str], Iterable[Frame | QualityEvent | Reject]],
+        wanted: Wanted | None,
+    ) -> list[Event]:
+        """Go on with what the aligner makes of every asset without a reading; by asset, in order."""
+        rounds = Rounds(self._scorer, wanted, None)
+        self._batches += 1
+        for number, (asset, stream) in enumerate(self._streams.items()):
+            for item, made in enumerate(make(stream.align, asset)):
+                stream.used = self._batches
+                self._follow(rounds, number, item, stream, made)
+        return [event for _, event in rounds.events()]
+
+    def _stranger(self, number: int, reading: Reading) -> Stream | Reject:
+        """An asset that is not in memory: brought back, or new, or turned away."""
+        saved = self.fetch(reading.asset) if self.fetch is not None and self.away else None
+        if saved is not None:
+            self.adopt(saved)
+            return self._streams[reading.asset]
+        unusable = self._aligner.stranger(reading)
+        if unusable is not None:  # made-up names must not use up the places of real machines
+            return unusable
+        if len(self._streams) + self.away >= self._max_assets:
+            detail = f"max_assets is {self._max_assets}"
+            return Reject(RejectReason.TOO_MANY_ASSETS, reading.asset, detail, reading.time_ns)
+        self.first_seen.append((number, reading.asset))
+        return self._add(reading.asset)
+
+    def _add(self, asset: str) -> Stream:
+        row = self._table.add(asset)
+        if asset in self._named:
+            self._table.rescale(asset, self._named[asset])
+        stream = Stream(asset, row, self._aligner.fresh(), self._commissioner.fresh(asset))
+        self._streams[asset] = stream
         return stream
 
-    def _follow(self, stream: _Stream, item: Frame | QualityEvent | Reject) -> Iterator[Event]:
-        if not isinstance(item, Frame):
-            if isinstance(item, QualityEvent):
-                stream.reset_reason = "gap"
-            yield item
-            return
-        yield from self._gate.check(item, stream.align, stream.faults)
-        if stream.commission is not None and not self._commissioner.is_done(stream.commission):
-            yield from self._commission(stream.commission, item)
-            return
-        score, transition = self._score(stream, item)
-        yield score
-        alert = self._alert(stream, item, score, transition)
-        if alert is not None:
-            yield alert
+    def _forget(self, asset: str) -> None:
+        self._table.remove(asset)
+        del self._streams[asset]
 
-    def _commission(self, memory: CommissionMemory, frame: Frame) -> Iterator[Event]:
+    def _load(self, saved: StreamSnapshot) -> None:
+        stream = self._add(saved.asset)
+        try:
+            self._table.load(saved.asset, saved.arrays)
+            stream.commission = self._commissioner.resume(saved.asset, saved.commission)
+        except SnapshotError:
+            self._forget(saved.asset)
+            raise
+        stream.align, stream.alarm, stream.faults = saved.align, saved.alarm, set(saved.faults)
+        stream.reset_ns, stream.reset_reason = saved.reset_ns, saved.reset_reason
+        self._table.busy[stream.row] = is_busy(stream.alarm)
+        self._use_learned(stream)
+
+    def _follow(
+        self, rounds: Rounds, number: int, item: int, stream: Stream, made: Frame | QualityEvent | Reject
+    ) -> None:
+        """Go on with what the aligner made of a reading."""
+        if isinstance(made, Frame):
+            for event in self._gate.check(made, stream.align, stream.faults):
+                rounds.say(number, item, event)
+            if stream.commission is None or self._commissioner.is_done(stream.commission):
+                rounds.add(number, item, stream, made)
+            else:
+                self._commission(rounds, number, item, stream, stream.commission, made)
+            return
+        if isinstance(made, QualityEvent) and made.reason is QualityReason.GAP:
+            if stream.queued:  # alerts of frames before this one tell of the reset before this one
+                rounds.score()
+            stream.reset_reason = "gap"
+        rounds.say(number, item, made)
+
+    def _commission(
+        self,
+        rounds: Rounds,
+        number: int,
+        item: int,
+        stream: Stream,
+        memory: CommissionMemory,
+        frame: Frame,
+    ) -> None:
         """Learn from a frame in place of scoring it; frames that would not be scored do not count."""
-        counts = self._score_when.holds(frame)
+        counts = self._scorer.score_when.holds(frame)
         told = self._commissioner.take(memory, frame) if counts else None
         status = StreamStatus.COMMISSIONING if counts else StreamStatus.PAUSED
-        yield self._commissioner.unscored(memory, frame, status, threshold=self._rule.level)
+        score = self._commissioner.unscored(memory, frame, status, threshold=self._scorer.level)
+        if rounds.asks(stream, score):
+            rounds.say(number, item, score)
         if told is not None:
-            yield told
-        if self._use_learned(memory):
-            self.reset(frame.asset, reason="commission")
+            rounds.say(number, item, told)
+        if self._use_learned(stream):
+            stream.restart("commission")
 
-    def _use_learned(self, memory: CommissionMemory | None) -> bool:
+    def _use_learned(self, stream: Stream) -> bool:
         """Scale an asset as it was learned, if it was."""
+        memory = stream.commission
         if memory is None or memory.told is None or not self._commissioner.is_done(memory):
             return False
-        self._scalings[memory.told.asset] = Normalizer(scaling_of(memory.told), clip=self._clip)
+        self._table.rescale(stream.asset, scaling_of(memory.told))
         return True
-
-    def _score(self, stream: _Stream, frame: Frame) -> tuple[Score, Transition]:
-        """Advance the model by one frame and score it; the state advances for every frame."""
-        asset, first = frame.asset, frame.tick == 0
-        if first:
-            self._table.reset(asset)
-            stream.reset_ns = frame.time_ns
-        scaling = self._scalings.get(asset, self._scaling)
-        smoothed = self._table.view("smoothed", asset)  # (heads, channels)
-        z = scaling.forward(frame.values)  # (channels,)
-        said = self._stepper.step(z, self._table.states(asset), self._table.view("linear", asset))
-        expected = self._scorer.expectation(said, z, self._table.view("forecast", asset))
-        paused = not self._score_when.holds(frame)
-        skip = self._scorer.silent(first=first) | np.asarray(frame.masked) | paused
-        residual = z - expected
-        self._scorer.update(self._table.view("bias", asset), smoothed, residual, skip=skip)
-        value, parts = self._scorer.fuse(smoothed)
-        warming = frame.tick < self._warm_up
-        transition = "none" if paused else self._rule.step(stream.alarm, value, warming=warming)
-        is_open = transition == "open" or (stream.alarm.alert is not None and transition != "close")
-        status = StreamStatus.OPEN if is_open else StreamStatus.WARMING if warming else StreamStatus.NORMAL
-        status = StreamStatus.PAUSED if paused else status
-        loudest = self._scorer.most_surprised(residual, skip=skip)
-        shown = scaling.backward(expected[loudest, self._columns])
-        rebuilt = scaling.backward(expected[self._scorer.primary])
-        score = Score(
-            asset,
-            frame.tick,
-            frame.time_ns,
-            value,
-            self._rule.level,
-            status,
-            tuple((parts.sum(axis=0) / value if value > 0 else parts.sum(axis=0)).tolist()),
-            tuple(shown.tolist()),
-            tuple((np.asarray(frame.values) - rebuilt).tolist()),
-        )
-        return score, transition
-
-    def _alert(self, stream: _Stream, frame: Frame, score: Score, transition: Transition) -> Alert | None:
-        memory, last = stream.alarm, stream.alarm.alert
-        reset = (stream.reset_ns, stream.reset_reason)
-        if transition == "open":
-            memory.started_ns = frame.time_ns
-            memory.alert = self._writer.write("open", frame, score, memory, reset=reset)
-        elif transition == "close":
-            memory.alert = None
-            return self._writer.write("close", frame, score, memory, reset=reset)
-        elif last is not None and self._worth_an_update(memory, last, frame, score):
-            memory.alert = self._writer.write("update", frame, score, memory, reset=reset)
-        else:
-            return None
-        memory.alert_ns = frame.time_ns
-        return memory.alert
-
-    def _worth_an_update(self, memory: AlarmMemory, last: Alert, frame: Frame, score: Score) -> bool:
-        """Worse at once; otherwise no more often than the site allows."""
-        now = severity_of(memory.peak / score.threshold)
-        worse = _SEVERITY_ORDER.index(now) > _SEVERITY_ORDER.index(last.severity)
-        return worse or frame.time_ns - memory.alert_ns >= self._update_every_ns

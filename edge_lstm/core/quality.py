@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from edge_lstm.contracts.frame import Frame, QualityEvent, QualityReason
 from edge_lstm.contracts.manifest import Channel
@@ -23,7 +23,7 @@ class QualityGate:
         self._channels = tuple(channels)
         self._hold = hold_frames
 
-    def check(self, frame: Frame, memory: AlignMemory, faults: set[str]) -> Iterator[QualityEvent]:
+    def check(self, frame: Frame, memory: AlignMemory, faults: set[str]) -> Iterable[QualityEvent]:
         """The faults that began or ended with a frame.
 
         Args:
@@ -31,8 +31,10 @@ class QualityGate:
             memory: The aligner's memory right after it.
             faults: Active faults, ``reason/channel``; updated in place.
         """
-        if not (faults or memory.impossible or any(memory.missing)):
-            return
+        # What is missing or impossible is masked, so that most frames are done here.
+        return self._changes(frame, memory, faults) if faults or True in frame.masked else ()
+
+    def _changes(self, frame: Frame, memory: AlignMemory, faults: set[str]) -> Iterator[QualityEvent]:
         for i, channel in enumerate(self._channels):
             now = {
                 QualityReason.MISSING: memory.missing[i] > self._hold,

@@ -33,7 +33,7 @@ def found(
     way = next(way for way in WAYS if way.mode and way.qos)
     return Found(
         turns={way: [Turn(100, 1.0, 0.9, Counted(frames, rejects or {}, 0, 0), 101)]},
-        replayed=Replayed(1.0, 1.0, 1.0, 64, 64),
+        replayed=Replayed(1.0, 1.0, 1.0, 1.0, 64, 64),
         latencies=[Latency("mqtt5, strict", 4, heard, np.ones(4))],
         memories=[memory([50.0 * MB] * 10)],
         starts=[1.0],

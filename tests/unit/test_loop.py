@@ -267,9 +267,7 @@ def test_loop_a_fault_of_ours_stops_one_asset_for_one_message(
     assert "message.failed topic=plant/pump" in caplog.text
     assert "interpreter lost" in caplog.text
     fresh = house.engine()
-    expected = [
-        json.loads(p.payload)["score"] for p in [*fresh.handle(reading(2)), *fresh.handle(reading(3))]
-    ]
+    expected = [json.loads(p.payload)["score"] for p in fresh.take([reading(2), reading(3)])]
     assert expected == [json.loads(p.payload)["score"] for p in transport.published("pump/score")]
 
 

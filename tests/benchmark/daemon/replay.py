@@ -16,11 +16,11 @@ from edge_lstm.bundle import Bundle, open_bundle
 from edge_lstm.clock import SystemClock
 from edge_lstm.contracts.config import DeviceConfig, InputConfig
 from edge_lstm.contracts.reading import Reading
+from edge_lstm.contracts.score import StreamStatus
 from edge_lstm.core.detector import Detector
 from edge_lstm.core.stepper import Stepper
 from edge_lstm.core.streams import StreamTable
 from edge_lstm.daemon import make_engine
-from edge_lstm.engine import Engine
 from edge_lstm.io.transport import Message
 from tests.benchmark.daemon.model import Rows
 from tests.benchmark.daemon.site import Site, streams
@@ -40,13 +40,15 @@ class Replayed:
 
     Attributes:
         invoke: Streams of a bare invoke of 64.
-        detector: Readings, decoded beforehand, to scores.
-        engine: Messages to scores: route, decode, line up, score, encode what is published.
+        quiet: Readings, decoded beforehand, to verdicts; no score is asked for.
+        detector: The same with every score made.
+        engine: Messages to verdicts: route, decode, line up, score, encode what is published.
         scored: Readings that the engine scored of those it was given.
         given: Those.
     """
 
     invoke: float
+    quiet: float
     detector: float
     engine: float
     scored: int
@@ -65,7 +67,10 @@ def measure_replay(site: Site, *, rounds: int, batches: int) -> Replayed:
     backend = LiteRtBackend(bundle)
     config = DeviceConfig(node=_NODE, bundle=str(site.bundle), inputs=(InputConfig(topic="t/{asset}"),))
     engine = make_engine(config, bundle, backend, clock=SystemClock())
-    detector = Detector(bundle.manifest, backend, sha256=bundle.sha256, weights=bundle.weights(), node=_NODE)
+    quiet, full = (
+        Detector(bundle.manifest, backend, sha256=bundle.sha256, weights=bundle.weights(), node=_NODE)
+        for _ in range(2)
+    )
     invoke = _bare(bundle, backend)
     rates: list[list[float]] = []
     for i in range(rounds):
@@ -73,23 +78,18 @@ def measure_replay(site: Site, *, rounds: int, batches: int) -> Replayed:
         rates.append(
             [
                 _rate(lambda _: invoke(), messages),
-                _rate(partial(_push, detector), readings),
-                _rate(partial(_take, engine), messages),
+                _rate(partial(quiet.push_many, wanted=_none), readings),
+                _rate(full.push_many, readings),
+                _rate(engine.take, messages),
             ]
         )
     given = rounds * batches * BATCH
-    bare, detected, taken = map(median, zip(*rates, strict=True))
-    return Replayed(bare, detected, taken, engine.counters.frames, given)
+    bare, still, detected, taken = map(median, zip(*rates, strict=True))
+    return Replayed(bare, still, detected, taken, engine.counters.frames, given)
 
 
-def _push(detector: Detector, readings: Sequence[Reading]) -> None:
-    for reading in readings:
-        detector.push(reading)
-
-
-def _take(engine: Engine, messages: Sequence[Message]) -> None:
-    for message in messages:
-        engine.handle(message)
+def _none(assets: Sequence[str], _statuses: Sequence[StreamStatus]) -> list[bool]:
+    return [False] * len(assets)
 
 
 def _rate(work: Callable[[Sequence[T]], object], batches: Sequence[Sequence[T]]) -> float:
