@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from edge_lstm.contracts.config import DeviceConfig, InputConfig, MqttConfig
+from edge_lstm.addresses import parse_address
+from edge_lstm.contracts.config import CREDENTIAL, DeviceConfig, InputConfig, MetricsConfig, MqttConfig
 from edge_lstm.rule import Rule
 from edge_lstm.topics import Template, check_name, overlap
 
@@ -16,6 +17,7 @@ _OWN = (
     "availability",
     "health",
     "model",
+    "quality",
     "+/score",
     "+/alert",
     "+/quality",
@@ -47,6 +49,7 @@ def problems(config: DeviceConfig) -> Iterator[Problem]:
         yield from _input(number, source, config)
     yield from _overlaps(config.inputs)
     yield from _alarm(config)
+    yield from _metrics(config.metrics)
 
 
 def _name(path: tuple[str | int, ...], name: str) -> Iterator[Problem]:
@@ -73,6 +76,40 @@ def _mqtt(mqtt: MqttConfig) -> Iterator[Problem]:
         yield Problem(
             ("mqtt", "tls", lacks), "certificate and key belong together", expected="both or neither"
         )
+
+    yield from _client(mqtt)
+    yield from _credentials(mqtt)
+
+
+def _client(mqtt: MqttConfig) -> Iterator[Problem]:
+    path = mqtt.websocket_path
+    if path is not None and not (path.startswith("/") and path.isprintable() and " " not in path):
+        yield Problem(
+            ("mqtt", "websocket_path"), "is not a path", expected="one that begins with /", got=f"{path!r}"
+        )
+    if mqtt.client == "mqtt5" and (path is not None or mqtt.protocol != "5"):
+        got = "websockets" if path is not None else f"protocol {mqtt.protocol}"
+        yield Problem(
+            ("mqtt", "client"),
+            "mqtt5 speaks MQTT 5 over TCP and TLS only",
+            expected="auto or paho",
+            got=f"mqtt5 with {got}",
+        )
+
+
+def _credentials(mqtt: MqttConfig) -> Iterator[Problem]:
+    files: dict[tuple[str, ...], str | None] = {("mqtt", "password_file"): mqtt.password_file}
+    if mqtt.tls is not None:
+        files |= {
+            ("mqtt", "tls", key): getattr(mqtt.tls, key) for key in ("ca_file", "cert_file", "key_file")
+        }
+    for place, value in files.items():
+        if value is not None and value.startswith(CREDENTIAL):
+            name = value.removeprefix(CREDENTIAL)
+            if not name.isprintable() or "/" in name or name in ("", ".", ".."):
+                yield Problem(
+                    place, "is not a credential", expected="credential:NAME, NAME without /", got=f"{value!r}"
+                )
 
 
 def _input(number: int, source: InputConfig, config: DeviceConfig) -> Iterator[Problem]:
@@ -151,6 +188,10 @@ def _fields(here: tuple[str | int, ...], source: InputConfig) -> Iterator[Proble
         yield Problem(
             (*here, "time_format"), "says the form of a time that is not read", expected="time_field"
         )
+    if source.reorder_s and source.time_field is None:
+        yield Problem(
+            (*here, "reorder_s"), "readings without a time of their own have no order", expected="time_field"
+        )
     for key in ("time_field", "values_field", "value_field"):
         path = getattr(source, key)
         if path is not None and "" in path.split("."):
@@ -203,3 +244,22 @@ def _alarm(config: DeviceConfig) -> Iterator[Problem]:
     if not 0 <= alarm.update_every_s <= _MOST:
         got = f"{alarm.update_every_s}"
         yield Problem(("alarm", "update_every_s"), "wrong value", expected=f"0 to {_MOST} seconds", got=got)
+
+
+def _metrics(metrics: MetricsConfig) -> Iterator[Problem]:
+    if metrics.listen is None:
+        return
+    try:
+        host, _ = parse_address(metrics.listen)
+    except ValueError as error:
+        expected = "an address and a port, like 127.0.0.1:9464 or [::1]:9464"
+        yield Problem(("metrics", "listen"), f"cannot be listened on: {error}", expected=expected)
+        return
+    if not host.is_loopback and not metrics.allow_remote:
+        yield Problem(
+            ("metrics", "listen"),
+            "other machines could reach it, and there is no login",
+            expected="an address of this machine alone, like 127.0.0.1",
+            got=f"'{metrics.listen}'",
+            do="set metrics.allow_remote: true if that is meant",
+        )

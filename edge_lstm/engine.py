@@ -16,12 +16,12 @@ from edge_lstm.codecs import Envelope
 from edge_lstm.contracts.alert import Alert
 from edge_lstm.contracts.commission import Commission
 from edge_lstm.contracts.config import DeviceConfig
-from edge_lstm.contracts.frame import QualityEvent
+from edge_lstm.contracts.frame import COUNTED_ONLY, QualityEvent
 from edge_lstm.contracts.manifest import Manifest
 from edge_lstm.contracts.reading import Reading, Reject, RejectReason
 from edge_lstm.contracts.score import Score, StreamStatus
 from edge_lstm.core.detector import Detector, Event
-from edge_lstm.io.snapshot import Counters
+from edge_lstm.io.snapshot import Counters, balance
 from edge_lstm.io.transport import Message, Publication
 from edge_lstm.logs import Throttle, event
 from edge_lstm.pace import ScorePace
@@ -76,6 +76,7 @@ class Engine:
         that meets a fault of ours has its asset start anew, so that no half-made state is
         carried on; all others are worked on as if nothing had been.
         """
+        self.counters.received += len(messages)
         out: list[Publication] = []
         readings: list[Reading] = []
         sources: list[int] = []
@@ -91,11 +92,14 @@ class Engine:
                 faults.add(number)
                 continue
             if isinstance(item, Reject):
+                _tally(self.counters.rejects, item.reason.value)
                 self._rejected(item, topic=message.topic)
             else:
                 readings.append(item)
                 sources.append(number)
         out += self._score(messages, readings, sources, faults)
+        if faults:
+            self.counters.spoiled += self.counters.received - sum(balance(self.counters).values())
         self._count_in_a_row(faults, len(messages))
         return out
 
@@ -108,16 +112,26 @@ class Engine:
         self.counters.readings += len(readings)
         self.counters.last_reading_ns = messages[sources[-1]].arrived_ns
 
+        spoiled: set[int] = set()
+
         def failed(number: int, error: Exception) -> None:
             self._fault(messages[sources[number]], error)
             faults.add(sources[number])
+            spoiled.add(number)
 
         events = self.detector.push_many(readings, wanted=self._wanted, failed=failed)
-        if not self.forgetful:
-            return [one for number, found in events for one in self._publications(found)]
-        new = [(number, self._forgotten(asset)) for number, asset in self.detector.first_seen]
-        told = [(number, self._publications(found)) for number, found in events]
-        return [one for _, some in sorted([*new, *told], key=itemgetter(0)) for one in some]
+        told = []
+        for number, found in events:
+            try:
+                told.append((number, self._publications(found)))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other alerts go out
+                failed(number, error)
+                self.detector.reset(found.asset)
+        self._count((found for _, found in events), pushed=len(readings) - len(spoiled))
+        if self.forgetful:
+            new = [(number, self._forgotten(asset)) for number, asset in self.detector.first_seen]
+            told = sorted([*new, *told], key=itemgetter(0))
+        return [one for _, some in told for one in some]
 
     def _wanted(self, assets: Sequence[str], statuses: Sequence[StreamStatus]) -> list[bool]:
         self.counters.frames += len(assets)
@@ -142,6 +156,39 @@ class Engine:
             self.failing = max(self.failing, self._in_a_row)
         if not faults and count:
             self._in_a_row = 0
+
+    def redelivered(self, count: int) -> None:
+        """Messages that the broker sent again although they were taken."""
+        if count:
+            self.counters.received += count
+            _tally(self.counters.rejects, RejectReason.REDELIVERED.value, count)
+
+    def tick(self, now_ns: int, since_ns: int = 0) -> list[Publication] | None:
+        """What is due when no message comes; everything that is to be published for it.
+
+        Args:
+            now_ns: The time, of the clock that gives times of arrival.
+            since_ns: Since when readings could have come, of the same clock.
+
+        Returns:
+            The publications, or ``None`` when nothing was due, and nothing has changed.
+        """
+        events = self.detector.tick(now_ns, since_ns, wanted=self._wanted)
+        if events is None:
+            return None
+        self._count(events, pushed=0)
+        return [publication for found in events for publication in self._publications(found)]
+
+    def _count(self, events: Iterable[Event], *, pushed: int) -> None:
+        """What became of readings: each that was pushed is accepted until it is turned away."""
+        counters = self.counters
+        counters.accepted += pushed
+        for found in events:
+            if isinstance(found, Reject):
+                counters.accepted -= 1
+                _tally(counters.rejects, found.reason.value)
+            elif isinstance(found, QualityEvent) and found.active:
+                _tally(counters.quality, found.reason.value)
 
     def alarms(self) -> list[Publication]:
         """The retained alarm of every open episode."""
@@ -201,7 +248,6 @@ class Engine:
 
     def _rejected(self, reject: Reject, *, topic: str | None = None) -> None:
         reason = reject.reason.value
-        self.counters.rejects[reason] = self.counters.rejects.get(reason, 0) + 1
         if (held := self._throttle.admit(reason)) is not None:
             fields = {
                 "reason": reason,
@@ -249,15 +295,19 @@ class Engine:
         return Publication(topic, _ENCODER.encode(told), qos=1, retain=True, essential=essential)
 
     def _alert(self, alert: Alert) -> list[Publication]:
+        self.counters.alert_seq += 1
+        alert = msgspec.structs.replace(alert, seq=self.counters.alert_seq)
         fields = {"id": alert.id, "asset": alert.asset, "severity": alert.severity, "score": alert.score}
         log.warning(event(f"alert.{alert.type}", **fields, text=alert.text))
         topic = f"{self._root}/{alert.asset}/alert"
         alarm = self._cleared(alert.asset, alert.kind) if alert.type == "close" else self._alarm(alert)
-        return [Publication(topic, _ENCODER.encode(alert), qos=1), alarm]
+        return [Publication(topic, _ENCODER.encode(alert), qos=1, alert_seq=alert.seq), alarm]
 
     def _alarm(self, alert: Alert) -> Publication:
+        """An alarm is a condition and no event, so it has no number."""
         topic = f"{self._root}/{alert.asset}/alarm/{alert.kind}"
-        return Publication(topic, _ENCODER.encode(alert), qos=1, retain=True)
+        condition = msgspec.structs.replace(alert, seq=0)
+        return Publication(topic, _ENCODER.encode(condition), qos=1, retain=True)
 
     def _cleared(self, asset: str, kind: str, *, essential: bool = True) -> Publication:
         topic = f"{self._root}/{asset}/alarm/{kind}"
@@ -272,10 +322,16 @@ class Engine:
         return Publication(topic, b"", qos=1, retain=True, essential=False)
 
     def _quality_event(self, found: QualityEvent) -> list[Publication]:
+        if found.reason in COUNTED_ONLY:
+            return []
         if (
             held := self._throttle.admit((found.asset, found.reason, found.channel, found.active))
         ) is not None:
-            fields = {"asset": found.asset, "reason": found.reason.value, "channel": found.channel or None}
+            fields = {
+                "asset": found.asset or None,
+                "reason": found.reason.value,
+                "channel": found.channel or None,
+            }
             log.info(
                 event(
                     "quality", **fields, active=found.active, detail=found.detail or None, more=held or None
@@ -290,5 +346,9 @@ class Engine:
             "channel": found.channel,
             "detail": found.detail,
         }
-        topic = f"{self._root}/{found.asset}/quality"
+        topic = f"{self._root}/{found.asset}/quality" if found.asset else f"{self._root}/quality"
         return [Publication(topic, _ENCODER.encode(said), qos=1, essential=False)]
+
+
+def _tally(counts: dict[str, int], reason: str, number: int = 1) -> None:
+    counts[reason] = counts.get(reason, 0) + number

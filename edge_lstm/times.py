@@ -7,9 +7,11 @@ import re
 from datetime import UTC, datetime
 from typing import Literal, get_args
 
-__all__ = ["NS", "TimeFormat", "format_time", "parse_time"]
+__all__ = ["CLOCK_SET_NS", "NS", "TimeFormat", "format_time", "parse_time"]
 
 NS = 1_000_000_000
+CLOCK_SET_NS = 1_767_225_600 * NS
+"""2026-01-01: a clock of ours that reads a time before this program was written has not been set."""
 TimeFormat = Literal["auto", "s", "ms", "us", "ns", "rfc3339"]
 
 _UNITS = {"s": NS, "ms": 1_000_000, "us": 1_000, "ns": 1}

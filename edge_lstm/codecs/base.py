@@ -9,14 +9,13 @@ import msgspec
 
 from edge_lstm.contracts.config import InputConfig
 from edge_lstm.contracts.reading import Reading, Reject, RejectReason
-from edge_lstm.times import NS, format_time, parse_time
+from edge_lstm.times import CLOCK_SET_NS, NS, format_time, parse_time
 
 __all__ = ["ABSENT", "Codec", "Decoded", "Envelope", "TimeReader", "decode_object", "dig", "to_number"]
 
 ABSENT = object()
 """What `dig` finds when nothing is there; null is something."""
 
-_CLOCK_SET_NS = 1_767_225_600 * NS  # 2026-01-01: a clock before this program was written has not been set
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -93,11 +92,15 @@ class TimeReader:
 
     Args:
         source: The input.
+
+    Attributes:
+        reorder_ns: How long its readings may wait to be put in order.
     """
 
     def __init__(self, source: InputConfig) -> None:
         self._field, self._format = source.time_field, source.time_format
         self._ahead_ns = round(source.max_ahead_s * NS)
+        self.reorder_ns = round(source.reorder_s * NS)
 
     def read(self, body: dict[str, Any] | None, envelope: Envelope) -> int | Reject:
         """Nanoseconds since 1970-01-01 UTC, or why there is no time."""
@@ -120,7 +123,7 @@ class TimeReader:
         if (
             self._ahead_ns
             and time_ns > envelope.arrived_ns + self._ahead_ns
-            and envelope.arrived_ns > _CLOCK_SET_NS
+            and envelope.arrived_ns > CLOCK_SET_NS
         ):
             return self._bad(envelope, f"{format_time(time_ns)} is further in the future than max_ahead_s")
         return time_ns

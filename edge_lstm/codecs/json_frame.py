@@ -39,7 +39,8 @@ class JsonFrameCodec:
         if isinstance(time_ns, Reject):
             return Decoded(time_ns)
         values, odd = self._values(found)
-        return Decoded(Reading(envelope.asset, time_ns, values), odd)
+        reading = Reading(envelope.asset, time_ns, values, None, envelope.arrived_ns, self._time.reorder_ns)
+        return Decoded(reading, odd)
 
     def _values(self, found: dict[str, Any]) -> tuple[dict[str, float | None], tuple[str, ...]]:
         values: dict[str, float | None] = {}

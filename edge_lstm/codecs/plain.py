@@ -47,7 +47,10 @@ class PlainCodec:
         name = self._names.get(envelope.channel, envelope.channel)
         number = to_number(value)
         odd = (name,) if number is None and value is not None else ()
-        return Decoded(Reading(envelope.asset, time_ns, {name: number}), odd)
+        reading = Reading(
+            envelope.asset, time_ns, {name: number}, None, envelope.arrived_ns, self._time.reorder_ns
+        )
+        return Decoded(reading, odd)
 
 
 def _plain(payload: bytes) -> Any:  # noqa: ANN401 - a number, null, or ABSENT

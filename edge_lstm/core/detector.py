@@ -8,36 +8,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm.contracts.alarm import AlarmOverrides
-from edge_lstm.contracts.alert import Alert, AlertModel
-from edge_lstm.contracts.commission import Commission, CommissionConfig
+from edge_lstm.contracts.alert import AlertModel
+from edge_lstm.contracts.commission import CommissionConfig
 from edge_lstm.contracts.frame import Frame, QualityEvent, QualityReason
 from edge_lstm.contracts.manifest import Manifest
-from edge_lstm.contracts.reading import Reading, Reject, RejectReason
+from edge_lstm.contracts.reading import Reading, Reject
 from edge_lstm.contracts.score import StreamStatus
-from edge_lstm.contracts.state import (
-    SNAPSHOT_VERSION,
-    AlignMemory,
-    CommissionMemory,
-    DetectorSnapshot,
-    ResetReason,
-    StreamSnapshot,
-)
+from edge_lstm.contracts.state import AlignMemory, CommissionMemory
+from edge_lstm.contracts.streams import StreamsConfig
+from edge_lstm.core.admission import Admission
 from edge_lstm.core.alerts import AlertWriter
 from edge_lstm.core.align import Aligner
 from edge_lstm.core.backend import Backend
-from edge_lstm.core.commission import Commissioner, scaling_of
+from edge_lstm.core.commission import Commissioner
 from edge_lstm.core.frames import FrameScorer, Wanted
+from edge_lstm.core.memory import StreamMemory
 from edge_lstm.core.quality import QualityGate
 from edge_lstm.core.rounds import Event, Failed, Rounds
 from edge_lstm.core.stream import Stream
-from edge_lstm.core.streams import StreamTable
-from edge_lstm.core.threshold import is_busy
-from edge_lstm.errors import SnapshotError
 
 __all__ = ["Detector", "Event"]
 
 
-class Detector:
+class Detector(StreamMemory):
     """Scores each reading once, with the state of its asset. Pure: no clock, no sockets, no files.
 
     Args:
@@ -48,13 +41,12 @@ class Detector:
         node: The device, said in alerts.
         alarm: What the site says over the bundle's calibrated numbers.
         commission: How assets that the bundle does not name are learned.
+        streams: What is held to be a fault of a stream of readings.
         max_assets: Readings of more assets than this are rejected.
         replayed: Whether readings come from a recording; said in alerts.
 
     Attributes:
-        fetch: Brings the memory of an asset that was evicted, or ``None`` when it was not;
-            asked when an asset that is not in memory has a reading while some are away.
-        away: Assets that were evicted; they count against ``max_assets``.
+        channels: The model's channels.
         first_seen: Assets that the newest batch brought, each with the number of its first reading.
 
     Raises:
@@ -71,35 +63,35 @@ class Detector:
         weights: Mapping[str, NDArray[np.float64]] | None = None,
         alarm: AlarmOverrides | None = None,
         commission: CommissionConfig | None = None,
+        streams: StreamsConfig | None = None,
         max_assets: int = 1000,
         replayed: bool = False,
     ) -> None:
-        alarm = alarm or AlarmOverrides()
-        self.channels = manifest.channels
-        self.fetch: Callable[[str], StreamSnapshot | None] | None = None
-        self.away = 0
-        self.first_seen: list[tuple[int, str]] = []
-        self._sha256, self._max_assets = sha256, max_assets
-        self._named = manifest.assets
-        self._aligner = Aligner(manifest.channels, manifest.grid, centre=manifest.scaling.centre)
-        self._gate = QualityGate(manifest.channels, hold_frames=manifest.grid.hold_frames)
+        alarm, streams = alarm or AlarmOverrides(), streams or StreamsConfig()
 
         def model() -> AlertModel:
             return AlertModel(manifest.id, manifest.version, sha256, backend.name)
 
-        writer = AlertWriter(manifest.channels, node=node, model=model, replayed=replayed)
-        self._commissioner = Commissioner(manifest, commission or CommissionConfig(), node=node, model=model)
-        self._table = StreamTable(manifest)
-        self._scorer = FrameScorer(manifest, backend, weights or {}, alarm, table=self._table, writer=writer)
-        self._streams: dict[str, Stream] = {}
-        self._batches = self._clean = 0
-
-    @property
-    def assets(self) -> list[str]:
-        """The assets in memory, in order of appearance."""
-        return list(self._streams)
-
-    # ---------------------------------------------------------------------------------- readings
+        config = commission or CommissionConfig()
+        super().__init__(
+            manifest,
+            sha256=sha256,
+            aligner=Aligner(manifest.channels, manifest.grid, centre=manifest.scaling.centre, config=streams),
+            commissioner=Commissioner(manifest, config, node=node, model=model),
+        )
+        self.channels = manifest.channels
+        self.first_seen: list[tuple[int, str]] = []
+        self._admission = Admission(max_assets=max_assets, per_minute=streams.new_assets_per_minute)
+        hold = manifest.grid.hold_frames
+        self._gate = QualityGate(manifest.channels, hold_frames=hold, flatline=streams.flatline)
+        self._scorer = FrameScorer(
+            manifest,
+            backend,
+            weights or {},
+            alarm,
+            table=self._table,
+            writer=AlertWriter(manifest.channels, node=node, model=model, replayed=replayed),
+        )
 
     def push(self, reading: Reading) -> list[Event]:
         """Take one reading; everything it leads to, in order.
@@ -132,8 +124,9 @@ class Detector:
             try:
                 if stream is None:
                     found = self._stranger(number, reading)
-                    if isinstance(found, Reject):
-                        rounds.say(number, 0, found)
+                    if isinstance(found, list):
+                        for said in found:
+                            rounds.say(number, 0, said)
                         continue
                     stream = found
                 stream.used = batch
@@ -151,113 +144,36 @@ class Detector:
 
     def flush(self, *, wanted: Wanted | None = None) -> list[Event]:
         """Close the frames that still wait for channels: the end of a recording."""
-        return self._sweep(self._aligner.flush, wanted)
+        return self._sweep(self._aligner.flush, wanted) or []
 
-    def reset(self, asset: str, *, reason: ResetReason = "command") -> None:
-        """Forget an asset's hidden and cell state; it warms up again. Unknown assets are ignored."""
-        stream = self._streams.get(asset)
-        if stream is not None:
-            stream.restart(reason)
-            stream.used = self._batches = self._batches + 1
+    def tick(self, now_ns: int, since_ns: int = 0, *, wanted: Wanted | None = None) -> list[Event] | None:
+        """What is due when nothing comes: readings that waited long enough, and sensors fallen silent.
 
-    def open_alerts(self) -> list[Alert]:
-        """The last alert of every open episode."""
-        return [stream.alarm.alert for stream in self._streams.values() if stream.alarm.alert]
+        Args:
+            now_ns: The time, of the clock that gives times of arrival.
+            since_ns: Since when readings could have come, of the same clock.
+            wanted: Says which scores to make; ``None`` is all.
 
-    def commissions(self) -> list[Commission]:
-        """What was told last of every asset that is or was commissioned."""
-        memories = [stream.commission for stream in self._streams.values()]
-        return [memory.told for memory in memories if memory is not None and memory.told is not None]
-
-    # ---------------------------------------------------------------------------------- memory
-
-    def snapshot(self) -> DetectorSnapshot:
-        """Everything remembered, to be written down at once (it shares memory with the detector)."""
-        return DetectorSnapshot(SNAPSHOT_VERSION, self._sha256, [self.dump(asset) for asset in self._streams])
-
-    def dump(self, asset: str) -> StreamSnapshot:
-        """What is remembered of one asset in memory, to be written down at once."""
-        s = self._streams[asset]
-        faults, arrays = sorted(s.faults), self._table.dump(asset)
-        return StreamSnapshot(
-            asset, arrays, s.align, s.alarm, faults, s.reset_ns, s.reset_reason, s.commission
-        )
-
-    def restore(self, snapshot: DetectorSnapshot) -> None:
-        """Take back what `snapshot` gave; only on a detector that has seen nothing.
-
-        Raises:
-            SnapshotError: It is of another bundle or another version.
+        Returns:
+            The events, or ``None`` when nothing was due, and nothing has changed.
         """
-        if snapshot.version != SNAPSHOT_VERSION:
-            raise SnapshotError(
-                "saved states are of another version",
-                expected=str(SNAPSHOT_VERSION),
-                got=str(snapshot.version),
-            )
-        if snapshot.bundle_sha256 != self._sha256:
-            raise SnapshotError(
-                "saved states belong to another bundle",
-                expected=self._sha256[:16],
-                got=snapshot.bundle_sha256[:16],
-            )
-        for saved in snapshot.streams:
-            self._load(saved)
-
-    def take_dirty(self) -> list[str]:
-        """The assets in memory that may have changed since this was asked last."""
-        since, self._clean = self._clean, self._batches
-        return [asset for asset, stream in self._streams.items() if stream.used > since]
-
-    def changed(self, asset: str) -> bool:
-        """Whether an asset in memory may have changed since `take_dirty`."""
-        return self._streams[asset].used > self._clean
-
-    def coldest(self, count: int) -> list[str]:
-        """Assets whose last reading is longest ago, oldest first; none with an episode open."""
-        idle = [stream for stream in self._streams.values() if stream.alarm.alert is None]
-        return [stream.asset for stream in sorted(idle, key=lambda stream: stream.used)[:count]]
-
-    def evict(self, asset: str) -> StreamSnapshot:
-        """Let go of an asset; `adopt` brings it back as it was. Its row is given to another.
-
-        Raises:
-            KeyError: It is not in memory.
-        """
-        saved = self.dump(asset)
-        self._forget(asset)
-        self.away += 1
-        return saved
-
-    def adopt(self, saved: StreamSnapshot) -> None:
-        """Take back an asset that `evict` gave, or another detector of the same bundle.
-
-        Raises:
-            ValueError: It is in memory already.
-            SnapshotError: It does not fit the model.
-        """
-        if saved.asset in self._streams:
-            raise ValueError(f"asset '{saved.asset}' is in memory already")
-        self._load(saved)
-        self.away = max(0, self.away - 1)
-
-    # ---------------------------------------------------------------------------------- inside
+        return self._sweep(lambda memory, asset: self._aligner.tick(memory, asset, now_ns, since_ns), wanted)
 
     def _sweep(
         self,
         make: Callable[[AlignMemory, str], Iterable[Frame | QualityEvent | Reject]],
         wanted: Wanted | None,
-    ) -> list[Event]:
+    ) -> list[Event] | None:
         """Go on with what the aligner makes of every asset without a reading; by asset, in order."""
-        rounds = Rounds(self._scorer, wanted, None)
+        rounds, changed = Rounds(self._scorer, wanted, None), False
         self._batches += 1
         for number, (asset, stream) in enumerate(self._streams.items()):
             for item, made in enumerate(make(stream.align, asset)):
-                stream.used = self._batches
+                stream.used, changed = self._batches, True
                 self._follow(rounds, number, item, stream, made)
-        return [event for _, event in rounds.events()]
+        return [event for _, event in rounds.events()] if changed else None
 
-    def _stranger(self, number: int, reading: Reading) -> Stream | Reject:
+    def _stranger(self, number: int, reading: Reading) -> Stream | list[Reject | QualityEvent]:
         """An asset that is not in memory: brought back, or new, or turned away."""
         saved = self.fetch(reading.asset) if self.fetch is not None and self.away else None
         if saved is not None:
@@ -265,37 +181,13 @@ class Detector:
             return self._streams[reading.asset]
         unusable = self._aligner.stranger(reading)
         if unusable is not None:  # made-up names must not use up the places of real machines
-            return unusable
-        if len(self._streams) + self.away >= self._max_assets:
-            detail = f"max_assets is {self._max_assets}"
-            return Reject(RejectReason.TOO_MANY_ASSETS, reading.asset, detail, reading.time_ns)
+            return [unusable]
+        known = len(self._streams) + self.away
+        refused = self._admission.refuse(self.newcomers, reading, known=known)
+        if refused:
+            return refused
         self.first_seen.append((number, reading.asset))
         return self._add(reading.asset)
-
-    def _add(self, asset: str) -> Stream:
-        row = self._table.add(asset)
-        if asset in self._named:
-            self._table.rescale(asset, self._named[asset])
-        stream = Stream(asset, row, self._aligner.fresh(), self._commissioner.fresh(asset))
-        self._streams[asset] = stream
-        return stream
-
-    def _forget(self, asset: str) -> None:
-        self._table.remove(asset)
-        del self._streams[asset]
-
-    def _load(self, saved: StreamSnapshot) -> None:
-        stream = self._add(saved.asset)
-        try:
-            self._table.load(saved.asset, saved.arrays)
-            stream.commission = self._commissioner.resume(saved.asset, saved.commission)
-        except SnapshotError:
-            self._forget(saved.asset)
-            raise
-        stream.align, stream.alarm, stream.faults = saved.align, saved.alarm, set(saved.faults)
-        stream.reset_ns, stream.reset_reason = saved.reset_ns, saved.reset_reason
-        self._table.busy[stream.row] = is_busy(stream.alarm)
-        self._use_learned(stream)
 
     def _follow(
         self, rounds: Rounds, number: int, item: int, stream: Stream, made: Frame | QualityEvent | Reject
@@ -335,11 +227,3 @@ class Detector:
             rounds.say(number, item, told)
         if self._use_learned(stream):
             stream.restart("commission")
-
-    def _use_learned(self, stream: Stream) -> bool:
-        """Scale an asset as it was learned, if it was."""
-        memory = stream.commission
-        if memory is None or memory.told is None or not self._commissioner.is_done(memory):
-            return False
-        self._table.rescale(stream.asset, scaling_of(memory.told))
-        return True

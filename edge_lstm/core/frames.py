@@ -7,9 +7,8 @@ many others stand beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,72 +21,23 @@ from edge_lstm.contracts.score import Score, StreamStatus
 from edge_lstm.contracts.state import AlarmMemory
 from edge_lstm.core.alerts import AlertWriter, severity_of
 from edge_lstm.core.backend import Backend
+from edge_lstm.core.page import Job, Page, Scored, join
 from edge_lstm.core.scoring import Scorer
 from edge_lstm.core.stepper import Stepper
-from edge_lstm.core.stream import Stream
 from edge_lstm.core.streams import StreamTable
 from edge_lstm.core.threshold import AlarmRule, Transition, is_busy
 from edge_lstm.core.when import ScoreWhen, scored_channels
 from edge_lstm.times import NS
 
-__all__ = ["FrameScorer", "Job", "Page", "Scored", "Wanted"]
+__all__ = ["FrameScorer", "Wanted"]
 
 Floats = NDArray[np.float64]
 
 _SEVERITY_ORDER = ("warning", "minor", "major", "critical")
 
 
-Job = tuple[int, int, Stream, Frame]
-"""A frame to be scored: number of the reading that made it, its number within that reading, whose it is."""
-
 Wanted = Callable[[Sequence[str], Sequence[StreamStatus]], Sequence[bool]]
 """Told the asset and the status of scored frames; says which `Score` to make. Each frame comes once."""
-
-
-class Scored(NamedTuple):
-    """What is known of some frames once the model is advanced; the first axis is the frame.
-
-    Attributes:
-        rows: Their streams' rows.
-        values: Channel units, (frames, channels).
-        expected: Model units, (frames, heads, channels).
-        residual: The same.
-        skip: See `Scorer.update`.
-        smoothed: Smoothed squares, (frames, heads, channels).
-        levels: Each head's part of the score, (frames, heads).
-        scores: (frames,).
-    """
-
-    rows: NDArray[np.intp]
-    values: Floats
-    expected: Floats
-    residual: Floats
-    skip: NDArray[np.bool_] | None
-    smoothed: Floats
-    levels: Floats
-    scores: Floats
-
-
-class Page(NamedTuple):
-    """Frames whose scores somebody wants: jobs, their numbers, and where their streams stand."""
-
-    jobs: Sequence[Job]
-    done: Scored
-    statuses: Sequence[StreamStatus]
-
-    def pick(self, some: list[int]) -> Page:
-        """Some of the frames, by their numbers."""
-        if len(some) == len(self.jobs):
-            return self
-        which = np.array(some, np.intp)
-        rows, values, expected, residual, skip, *others = self.done
-        if skip is not None and skip.ndim == residual.ndim:
-            skip = skip[which]
-        smoothed, levels, scores = (array[which] for array in others)
-        done = Scored(
-            rows[which], values[which], expected[which], residual[which], skip, smoothed, levels, scores
-        )
-        return Page([self.jobs[i] for i in some], done, [self.statuses[i] for i in some])
 
 
 class FrameScorer:
@@ -160,9 +110,8 @@ class FrameScorer:
             said = self._stepper.step(z[0], [state[0] for state in taken.states], taken.linear[0])[None]
         else:
             said = self._stepper.step_batch(z, taken.states, taken.linear)
-        row_of_all = z[:, None]  # (frames, 1, channels)
-        expected = scorer.expectation(said, row_of_all, taken.forecast)
-        residual = row_of_all - expected
+        expected = scorer.expectation(said, z, taken.forecast)
+        residual = z[:, None] - expected
         skip = self._skip(first, masked, paused)
         scorer.update(taken.bias, taken.smoothed, residual, skip=skip)
         levels = scorer.levels(taken.smoothed)
@@ -173,14 +122,14 @@ class FrameScorer:
 
     def _restart(self, jobs: Sequence[Job]) -> NDArray[np.intp] | None:
         """Reset the states of streams that start anew; 1 for each of these, (frames,), or ``None``."""
-        first = [frame.tick == 0 for _, _, _, frame in jobs]
-        if True not in first:
+        ticks = [frame.tick for _, _, _, frame in jobs]
+        if 0 not in ticks:
             return None
         for _, _, stream, frame in jobs:
             if frame.tick == 0:
                 self._table.reset(stream.asset)
                 stream.reset_ns = frame.time_ns
-        return np.array(first, np.intp)
+        return np.array([tick == 0 for tick in ticks], np.intp)
 
     def _forward(self, values: Floats, rows: NDArray[np.intp]) -> Floats:
         """Channel units to model units, (frames, channels), as `Normalizer.forward`."""
@@ -234,22 +183,23 @@ class FrameScorer:
         out: list[tuple[Job, Score | Alert]] = []
         faults: list[tuple[Job, Exception]] = []
         if alerting:
-            for i, score in zip(alerting, self.scores(page.pick(list(alerting))), strict=True):
+            concerned = self.scores([page.pick(list(alerting))])
+            for (i, transition), (job, score) in zip(alerting.items(), concerned, strict=True):
                 if i in asked:
-                    out.append((jobs[i], score))
+                    out.append((job, score))
                 try:
-                    out.append((jobs[i], self._alert(jobs[i], score, alerting[i])))
+                    out.append((job, self._alert(job, score, transition)))
                 except Exception as error:  # noqa: BLE001 - the other streams' alerts are written all the same
-                    faults.append((jobs[i], error))
+                    faults.append((job, error))
             asked = [i for i in asked if i not in alerting]
         return out, faults, page.pick(asked) if asked else None
 
     def _calm(self, jobs: Sequence[Job], paused: NDArray[np.bool_] | None) -> list[StreamStatus]:
         """Where the streams stand that have no episode."""
-        warm_up = self._warm_up
-        statuses = [
-            StreamStatus.WARMING if frame.tick < warm_up else StreamStatus.NORMAL for _, _, _, frame in jobs
-        ]
+        ticks, warm_up = [frame.tick for _, _, _, frame in jobs], self._warm_up
+        statuses = [StreamStatus.NORMAL] * len(jobs)
+        if min(ticks) < warm_up:
+            statuses = [StreamStatus.WARMING if tick < warm_up else StreamStatus.NORMAL for tick in ticks]
         if paused is not None:
             for i in np.flatnonzero(paused).tolist():
                 statuses[i] = StreamStatus.PAUSED
@@ -260,7 +210,7 @@ class FrameScorer:
     ) -> dict[int, Transition]:
         """Step the alarm rule of the streams for which it is not at rest; who is to get an alert."""
         # At rest: nothing is counted, nothing is open, and the score is not above the level.
-        stirred = np.flatnonzero((done.scores > self.level) | self._table.busy.take(done.rows)).tolist()
+        stirred = ((done.scores > self.level) | self._table.busy.take(done.rows)).nonzero()[0].tolist()
         alerting: dict[int, Transition] = {}
         for i in stirred:
             _, _, stream, frame = jobs[i]
@@ -276,47 +226,24 @@ class FrameScorer:
                 alerting[i] = transition
         return alerting
 
-    def join(self, pages: Sequence[Page]) -> Page:
-        """Pages as one."""
-        if len(pages) == 1:
-            return pages[0]
-        done = [page.done for page in pages]
-        silent = self._scorer.silent(first=False)
-        skips = [np.broadcast_to(silent if d.skip is None else d.skip, d.residual.shape) for d in done]
-        return Page(
-            [job for page in pages for job in page.jobs],
-            Scored(
-                np.concatenate([d.rows for d in done]),
-                np.concatenate([d.values for d in done]),
-                np.concatenate([d.expected for d in done]),
-                np.concatenate([d.residual for d in done]),
-                np.concatenate(skips),
-                np.concatenate([d.smoothed for d in done]),
-                np.concatenate([d.levels for d in done]),
-                np.concatenate([d.scores for d in done]),
-            ),
-            [status for page in pages for status in page.statuses],
-        )
-
-    def scores(self, page: Page) -> list[Score]:
-        """The scores of some frames, of one round or of several."""
-        scorer, done, level = self._scorer, page.done, self.level
+    def scores(self, pages: Sequence[Page]) -> Iterator[tuple[Job, Score]]:
+        """The scores of some frames; of several rounds at once, since a call costs more than a frame."""
+        scorer, level = self._scorer, self.level
+        silent = scorer.silent(first=False)
+        page = join(pages, silent)
+        done = page.done
         centre, scale = self._table.centre.take(done.rows, axis=0), self._table.scale.take(done.rows, axis=0)
         shares = scorer.parts(done.smoothed, done.levels)
         shares /= np.where(done.scores > 0, done.scores, 1.0)[:, None]
-        skip = scorer.silent(first=False) if done.skip is None else done.skip
-        loudest = scorer.most_surprised(done.residual, skip=skip)
+        loudest = scorer.most_surprised(done.residual, skip=silent if done.skip is None else done.skip)
         shown = done.expected[np.arange(len(page.jobs))[:, None], loudest, self._columns]
         shown = shown * scale + centre
         errors = done.values - (done.expected[:, scorer.primary] * scale + centre)
         told = (done.scores.tolist(), shares.tolist(), shown.tolist(), errors.tolist())
-        out = []
-        for (_, _, _, frame), status, score, share, one, error in zip(
-            page.jobs, page.statuses, *told, strict=True
-        ):
+        for job, status, score, share, one, error in zip(page.jobs, page.statuses, *told, strict=True):
+            frame = job[3]
             facts = (frame.asset, frame.tick, frame.time_ns, score, level, status)
-            out.append(Score(*facts, tuple(share), tuple(one), tuple(error)))
-        return out
+            yield job, Score(*facts, tuple(share), tuple(one), tuple(error))
 
     def _alert(self, job: Job, score: Score, transition: Transition) -> Alert:
         _, _, stream, frame = job

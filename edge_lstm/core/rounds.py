@@ -12,7 +12,8 @@ from edge_lstm.contracts.commission import Commission
 from edge_lstm.contracts.frame import Frame, QualityEvent
 from edge_lstm.contracts.reading import Reject
 from edge_lstm.contracts.score import Score
-from edge_lstm.core.frames import FrameScorer, Job, Page, Wanted
+from edge_lstm.core.frames import FrameScorer, Wanted
+from edge_lstm.core.page import Job, Page
 from edge_lstm.core.stream import Stream
 
 __all__ = ["Event", "Failed", "Rounds"]
@@ -58,7 +59,9 @@ class Rounds:
     def events(self) -> list[tuple[int, Event]]:
         """Score what waits; every event with the number of its reading, in the order of one by one."""
         self.score()
-        self._write()
+        if self._pages:
+            self._out += [(job[0], job[1], score) for job, score in self._scorer.scores(self._pages)]
+            self._pages = []
         # Within one item of a reading events were noted in their order, and sorting keeps it.
         self._out.sort(key=itemgetter(0, 1))
         return [(reading, event) for reading, _, event in self._out]
@@ -72,13 +75,6 @@ class Rounds:
             stream.queued = 0
         for number, jobs in enumerate(waiting):
             self._score(jobs, waiting[number + 1 :])
-
-    def _write(self) -> None:
-        """Make the scores that are wanted; of all rounds at once, since a call costs more than a frame."""
-        if self._pages:
-            page, self._pages = self._scorer.join(self._pages), []
-            for job, score in zip(page.jobs, self._scorer.scores(page), strict=True):
-                self._out.append((job[0], job[1], score))
 
     def fail(self, reading: int, stream: Stream | None, error: Exception) -> None:
         """A fault outside of scoring: what waits is scored, then the stream starts anew."""

@@ -36,7 +36,7 @@ class Scorer:
         self.primary = min(range(len(kinds)), key=lambda i: _rank(kinds[i]))
         self._cap = scoring.cap
         self._forecast = np.array([kind == "forecast" for kind in kinds])
-        self._foretold = self._forecast[:, None]  # (heads, 1)
+        self._forecasts = [i for i, kind in enumerate(kinds) if kind == "forecast"]
         self._shown = np.array([[kind != "pca_t2"] for kind in kinds])  # (heads, 1)
         members = [MEMBER[kind] for kind in kinds]
         shares = [1 / members.count(member) / len(set(members)) for member in members]
@@ -61,13 +61,14 @@ class Scorer:
 
         Args:
             said: What the heads said at this frame, (..., heads, channels).
-            z: This frame, (channels,) or (..., 1, channels): a forecast says the change from
-                here on.
+            z: This frame, (..., channels): a forecast says the change from here on.
             previous: What the forecasts said one frame ago, (..., heads, channels), 0 for
                 other heads; replaced in place by what they say of the next frame.
         """
-        expected = np.where(self._foretold, previous, said)
-        np.add(z, said, out=previous, where=self._foretold)
+        expected = said.copy()
+        for i in self._forecasts:
+            expected[..., i, :] = previous[..., i, :]
+            np.add(z, said[..., i, :], out=previous[..., i, :])
         return expected
 
     def update(

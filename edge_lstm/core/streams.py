@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +60,7 @@ class StreamTable:
     def __init__(self, manifest: Manifest, *, capacity: int = 4) -> None:
         heads, channels = len(manifest.scoring.heads), len(manifest.channels)
         self._states = [pair[0] for pair in state_tensors(manifest)]
-        self._arrays: dict[str, NDArray[np.generic]] = {
+        self._arrays: dict[str, NDArray[Any]] = {
             tensor.name: np.full((capacity, tensor.shape[-1]), zero(tensor), tensor.dtype)
             for tensor in self._states
         }
@@ -113,12 +113,11 @@ class StreamTable:
         self.centre[row], self.scale[row] = scaling.centre, scaling.scale
 
     def _grow(self) -> None:
-        def grown(array: NDArray[np.generic]) -> NDArray[np.generic]:
+        def grown(array: NDArray[Any]) -> NDArray[Any]:
             return np.concatenate([array, *[np.zeros_like(array)] * (_GROWTH - 1)])
 
         self._arrays = {name: grown(array) for name, array in self._arrays.items()}
-        self.centre, self.scale = np.asarray(grown(self.centre)), np.asarray(grown(self.scale))
-        self.busy = np.asarray(grown(self.busy))
+        self.centre, self.scale, self.busy = grown(self.centre), grown(self.scale), grown(self.busy)
         self._records = self._as_records()
 
     def _as_records(self) -> dict[str, NDArray[np.void]]:
@@ -164,7 +163,7 @@ class StreamTable:
         arrays = self._arrays
         if len(rows) == 1:
             one = slice(rows[0], rows[0] + 1)
-            linear, forecast, bias, smoothed = (np.asarray(arrays[name][one], np.float64) for name in _REALS)
+            linear, forecast, bias, smoothed = (arrays[name][one] for name in _REALS)
             return Rows([arrays[t.name][one] for t in self._states], linear, forecast, bias, smoothed)
         linear, forecast, bias, smoothed = (self.gather(name, rows) for name in _REALS)
         return Rows(self.gather_states(rows), linear, forecast, bias, smoothed)

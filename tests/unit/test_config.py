@@ -202,6 +202,14 @@ def _with_input(text: str) -> str:
         (f"{BASE}mqtt: {{base: 'a//b'}}", "mqtt.base: cannot be one level of a topic"),
         (f"{BASE}mqtt: {{base: '$SYS'}}", "topics that begin with $ belong to the broker"),
         (f"{BASE}mqtt: {{client_id: ''}}", "mqtt.client_id: is not a name"),
+        (f"{BASE}mqtt: {{websocket_path: mqtt}}", "mqtt.websocket_path: is not a path"),
+        (f"{BASE}mqtt: {{client: mqtt5, websocket_path: /mqtt}}", "got mqtt5 with websockets"),
+        (f"{BASE}mqtt: {{client: mqtt5, protocol: 3.1.1}}", "got mqtt5 with protocol 3.1.1"),
+        (
+            f"{BASE}mqtt: {{username: u, password_file: 'credential:a/b'}}",
+            "mqtt.password_file: is not a cred",
+        ),
+        (f"{BASE}mqtt: {{tls: {{ca_file: 'credential:'}}}}", "mqtt.tls.ca_file: is not a credential"),
         (f"{BASE}mqtt: {{password_file: p}}", "mqtt.username: a password needs a user name"),
         (f"{BASE}mqtt: {{tls: {{cert_file: c}}}}", "mqtt.tls.key_file: certificate and key belong together"),
         (_with_input("topic: a/b"), "inputs[0].topic: does not say which machine it is"),
@@ -512,6 +520,19 @@ def test_settings_file_that_cannot_be_used(path: Path, mqtt: str, expected: str)
     config = load(path, f"{BASE}mqtt: {mqtt}")
     with pytest.raises(ConfigError, match=expected):
         mqtt_settings(config)
+
+
+def test_settings_take_credentials_of_systemd(path: Path, tmp_path: Path) -> None:
+    """credential:NAME is a file in the folder that systemd names; without that folder the key says so."""
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "secret").write_text("hidden")
+    text = f"{BASE}mqtt: {{username: u, password_file: 'credential:secret'}}"
+    made = mqtt_settings(load(path, text, {"CREDENTIALS_DIRECTORY": str(tmp_path / "given")}))
+    assert "hidden" == read_password(made)
+    with pytest.raises(ConfigError, match=r"mqtt\.password_file: .*LoadCredential=secret:/path"):
+        mqtt_settings(load(path, text))
+    with pytest.raises(ConfigError, match=r"mqtt\.tls\.key_file: .*LoadCredential=key:/path"):
+        mqtt_settings(load(path, f"{BASE}mqtt: {{tls: {{cert_file: c, key_file: 'credential:key'}}}}"))
 
 
 def test_settings_tls_checks_the_host_name(path: Path) -> None:
