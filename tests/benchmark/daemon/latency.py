@@ -22,7 +22,7 @@ from edge_lstm.contracts.score import Score
 from edge_lstm.core.detector import Detector, Event
 from edge_lstm.times import format_time
 from tests.benchmark.daemon.model import Rows
-from tests.benchmark.daemon.site import Daemon, Site, streams
+from tests.benchmark.daemon.site import DURABILITY, Daemon, Site, streams
 from tests.benchmark.daemon.wire import Peer, publish
 
 __all__ = ["Latency", "measure_latency"]
@@ -128,7 +128,7 @@ def _measure(
         f"l-{client}-{mode}",
         timed=True,
         mqtt={"client": client},
-        durability={"mode": mode},
+        durability=DURABILITY[mode],
         alarm=msgspec.to_builtins(alarm),
     )
     daemon.settle()

@@ -83,7 +83,7 @@ def measure_memory(site: Site, backend: str, *, chunk: int, chunks: int) -> Memo
     daemon.start()
     samples, names = [], streams(STREAMS)
     for i in range(chunks):
-        site.feed(daemon.name, names, chunk, qos=1)
+        site.feed(daemon.name, names, chunk, qos=1, turn=i * chunk // STREAMS)
         daemon.wait_score(site.mark(daemon.name))
         samples.append(_sample(daemon.pid, (i + 1) * (chunk + 1)))
     peak = _status(daemon.pid)["VmHWM"]

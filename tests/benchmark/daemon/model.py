@@ -67,16 +67,25 @@ class Rows:
         timed = said if time_ms is None else {"t": time_ms, **said}
         return json.dumps(timed, separators=(",", ":")).encode()
 
-    def packets(self, prefix: str, streams: Sequence[str], count: int, *, qos: int) -> Iterator[bytes]:
+    def packets(
+        self, prefix: str, streams: Sequence[str], count: int, *, qos: int, turn: int = 0
+    ) -> Iterator[bytes]:
         """PUBLISH packets, stream after stream, each its rows in order, round and round; encoded once.
 
         A packet identifier comes again after thousands of messages, long after its acknowledgement.
+
+        Args:
+            prefix: First level of the topics.
+            streams: Machines.
+            count: Packets in all.
+            qos: 0 or 1.
+            turn: Readings that each machine has had before.
         """
         payloads = [self.payload(row) for row in range(len(self.values))]
         made = []
         for i in range(min(count, len(streams) * len(payloads))):
-            turn, stream = divmod(i, len(streams))
-            payload = payloads[(turn + 2 * stream) % len(payloads)]
+            later, stream = divmod(i, len(streams))
+            payload = payloads[(turn + later + 2 * stream) % len(payloads)]
             made.append(publish(f"{prefix}/{streams[stream]}", payload, mid=(i % 65_535 + 1) * qos))
         return itertools.islice(itertools.cycle(made), count)
 

@@ -21,11 +21,15 @@ import yaml
 from tests.benchmark.daemon.model import Rows
 from tests.benchmark.daemon.wire import Heard, Peer, publish
 
-__all__ = ["IN_FLIGHT", "Counted", "Daemon", "Site", "cores", "cpu_s", "open_site", "streams"]
+__all__ = ["DURABILITY", "IN_FLIGHT", "Counted", "Daemon", "Site", "cores", "cpu_s", "open_site", "streams"]
 
 IN_FLIGHT = 1000
 """Messages that the broker sends ahead of acknowledgements, and the daemon's ``mqtt.inflight``."""
 
+DURABILITY: dict[str, dict[str, Any]] = {
+    "strict": {"mode": "strict"},
+    "batched": {"mode": "batched", "loss_window_s": 1.0},
+}
 PATIENCE_S = 120.0
 _SETTINGS = f"""\
 allow_anonymous true
@@ -109,14 +113,13 @@ class Site:
             "max_assets": 2000,
             **changes,
         }
-        config["mqtt"] = {"port": self.port}
-        config.pop("durability", None)
+        config["mqtt"] = {"port": self.port, "inflight": IN_FLIGHT, **config.get("mqtt", {})}
         return Daemon(self, name, folder, config)
 
-    def feed(self, prefix: str, names: list[str], count: int, *, qos: int) -> int:
+    def feed(self, prefix: str, names: list[str], count: int, *, qos: int, turn: int = 0) -> int:
         """Give readings to the broker as fast as it takes them; how many."""
         with Peer(self.port, f"feeder-{prefix}") as feeder:
-            return feeder.pour(self.rows.packets(prefix, names, count, qos=qos), qos=qos)
+            return feeder.pour(self.rows.packets(prefix, names, count, qos=qos, turn=turn), qos=qos)
 
     def mark(self, prefix: str, *, qos: int = 1) -> str:
         """Give one reading of a machine never seen before; its name. Its score says when its turn came."""

@@ -11,11 +11,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from statistics import median
 
 import click
 
-from tests.benchmark.daemon.site import Counted, Daemon, Site, cores, cpu_s, streams
+from tests.benchmark.daemon.site import DURABILITY, Counted, Daemon, Site, cores, cpu_s, streams
 
 __all__ = [
     "EMPTY_MQTT5",
@@ -31,6 +32,7 @@ __all__ = [
 
 STREAMS = 64
 _FIRST_TURN = 20_000
+_TICK_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,11 @@ class Turn:
         return self.count / self.seconds
 
     @property
+    def cost(self) -> float:
+        """Readings per second of the process's processor time: what a core gives that never waits."""
+        return self.count / max(self.core * self.seconds, _TICK_S)
+
+    @property
     def missing(self) -> int:
         """Readings that were given and not scored."""
         return self.owed - self.counted.frames if self.counted else 0
@@ -129,10 +136,10 @@ def speed(turns: Sequence[Turn]) -> float:
     return median(turn.rate for turn in turns)
 
 
-def ratio(turns: Turns, way: Way) -> float:
+def ratio(turns: Turns, way: Way, figure: Callable[[Turn], float] = attrgetter("rate")) -> float:
     """How many times as fast as the empty paho subscriber of the same round, the median of the rounds."""
     (base,) = [one for one in turns if one.title == EMPTY_PAHO and one.qos == way.qos]
-    return median(a.rate / b.rate for a, b in zip(turns[way], turns[base], strict=True))
+    return median(figure(a) / figure(b) for a, b in zip(turns[way], turns[base], strict=True))
 
 
 class _Daemon:
@@ -141,7 +148,7 @@ class _Daemon:
     def __init__(self, site: Site, way: Way) -> None:
         self._site, self._way, self._owed = site, way, 0
         self._daemon: Daemon = site.daemon(
-            way.code, qos=way.qos, mqtt={"client": way.client}, durability={"mode": way.mode}
+            way.code, qos=way.qos, mqtt={"client": way.client}, durability=DURABILITY[way.mode]
         )
         self._daemon.settle()
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmark.daemon.site import Daemon, Site, streams
+from tests.benchmark.daemon.site import DURABILITY, Daemon, Site, streams
 from tests.benchmark.daemon.wire import Peer, publish
 
 __all__ = ["Recovery", "Wear", "measure_recovery", "measure_starts", "measure_wear"]
@@ -51,7 +51,7 @@ def measure_wear(site: Site, modes: Sequence[str], *, seconds: float) -> list[We
         modes: Durabilities.
         seconds: How long; whole intervals of the checkpoint, or the figure is by chance.
     """
-    daemons = {mode: site.daemon(f"w-{mode}", durability={"mode": mode}) for mode in modes}
+    daemons = {mode: site.daemon(f"w-{mode}", durability=DURABILITY[mode]) for mode in modes}
     for daemon in daemons.values():
         daemon.settle()
         daemon.start()
