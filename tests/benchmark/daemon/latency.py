@@ -120,7 +120,9 @@ def _judged(site: Site, rows: Rows, alarm: AlarmOverrides, sent: Sequence[_Sent]
 def _measure(
     site: Site, rows: Rows, alarm: AlarmOverrides, client: str, mode: str, seconds: float
 ) -> Latency:
-    order = [i % STREAMS for i in range(WARM * STREAMS + round(seconds * RATE))]
+    paced = round(seconds * RATE)
+    machines = min(STREAMS, paced // 10)
+    order = [i % machines for i in range(WARM * machines + paced)]
     sent = _schedule(order, time.time_ns() // 1_000_000 - 10 * len(order))
     alerts = [found for found in _judged(site, rows, alarm, sent) if isinstance(found, Alert)]
     expected = {(one.asset, one.time) for one in alerts}
@@ -133,12 +135,15 @@ def _measure(
     )
     daemon.settle()
     packets = [
-        publish(f"{daemon.name}/{one.asset}", rows.payload(one.row, one.time_ms), mid=i % 65_535 + 1)
+        (
+            _key(one),
+            publish(f"{daemon.name}/{one.asset}", rows.payload(one.row, one.time_ms), mid=i % 65_535 + 1),
+        )
         for i, one in enumerate(sent)
     ]
     daemon.start()
     try:
-        heard, went = _paced(site, daemon, packets, expected, sent)
+        heard, went = _paced(site, daemon, packets, expected, warm=len(sent) - paced)
     finally:
         daemon.stop()
     ms = np.array([1000 * (heard[key] - moment) for key, moment in went.items() if key in heard])
@@ -152,28 +157,27 @@ Key = tuple[str, str]
 def _paced(
     site: Site,
     daemon: Daemon,
-    packets: Sequence[bytes],
+    packets: Sequence[tuple[Key, bytes]],
     expected: set[Key],
-    sent: Sequence[_Sent],
+    *,
+    warm: int,
 ) -> tuple[dict[Key, float], dict[Key, float]]:
     """When each alert came, and when each reading went."""
-    warm = WARM * STREAMS
     heard: dict[Key, float] = {}
     went: dict[Key, float] = {}
     topic = f"edge-lstm/{daemon.name}/+/alert"
     with Peer(site.port, f"feeder-{daemon.name}") as feeder, Peer(site.port, "alerts", [topic]) as ear:
-        feeder.pour(packets[:warm], qos=1)
-        early = expected - {_key(one) for one in sent[warm:]}
-        _hear(heard, ear, early)
+        feeder.pour([packet for _, packet in packets[:warm]], qos=1)
+        _hear(heard, ear, expected & {key for key, _ in packets[:warm]})
         begin = time.monotonic() + 0.5
-        for i, packet in enumerate(packets[warm:]):
+        for i, (key, packet) in enumerate(packets[warm:]):
             while (left := begin + i / RATE - time.monotonic()) > 0:
                 ready = select.select([feeder, ear], [], [], left)[0]
                 if feeder in ready:
                     feeder.heard(0)
                 if ear in ready:
                     _note(heard, ear)
-            went[_key(sent[warm + i])] = time.monotonic()
+            went[key] = time.monotonic()
             feeder.send(packet)
         _hear(heard, ear, expected)
     return heard, went
