@@ -78,6 +78,7 @@ class Connection:
         self._held: deque[tuple[Publication, int | None]] = deque()
         self.limits = Limits()
         self.expiry_s: int | None = None
+        self.session_kept = False
         self._asked: dict[int, list[str]] = {}
         self.accepted = False
         self.refused: tuple[str, ...] = ()
@@ -237,15 +238,19 @@ class Connection:
             retain=bool(getattr(more, "RetainAvailable", 1)),
         )
         self.expiry_s = getattr(more, "SessionExpiryInterval", None)
-        self.accepted = True
+        self.accepted, self.session_kept = True, flags.session_present
         self._deliver(Connected(self._epoch, flags.session_present))
 
     def _on_disconnect(
         self, _client: object, _data: object, flags: paho.DisconnectFlags, reason: ReasonCode, _more: object
     ) -> None:
-        who = "the broker says" if flags.is_disconnect_packet_from_server else "connection lost:"
-        taken_over = flags.is_disconnect_packet_from_server and reason.value == _TAKEN_OVER
-        self._ended = self._ended or ConnectionLost(f"{who} {reason}", taken_over=taken_over)
+        if flags.is_disconnect_packet_from_server:
+            lost = ConnectionLost(f"the broker says {reason}", taken_over=reason.value == _TAKEN_OVER)
+        elif self._client.closed:
+            lost = ConnectionLost("the broker has closed the connection", closed=True)
+        else:
+            lost = ConnectionLost(f"connection lost: {reason}")
+        self._ended = self._ended or lost
 
     def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
         try:

@@ -10,19 +10,17 @@ jitter; nothing is raised.
 from __future__ import annotations
 
 import contextlib
-import random
 import selectors
 import socket
 import time
 from collections.abc import Sequence
 
 from edge_lstm.clock import ArrivalClock
-from edge_lstm.io.backoff import Backoff
 from edge_lstm.io.lean_dial import Dial
 from edge_lstm.io.lean_link import Link
 from edge_lstm.io.lean_pipe import Pipe
 from edge_lstm.io.settings import MqttSettings
-from edge_lstm.io.story import ConnectionLost, Story, why
+from edge_lstm.io.story import ConnectionLost, Pace, Story, why
 from edge_lstm.io.transport import (
     Confirmed,
     Disconnected,
@@ -35,7 +33,6 @@ from edge_lstm.io.transport import (
 __all__ = ["LeanTransport"]
 
 _MOST_AT_ONCE = 4000
-_LASTING_S = 10.0
 _MOST_DIALS = 3
 """Attempts that may hang in a name look-up at one time: their threads cannot be ended."""
 
@@ -80,7 +77,7 @@ class LeanTransport:
         self._link: Link | None = None
         self._began = self._retry_at = 0.0
         self._told = False
-        self._backoff = Backoff(random.random, least_s=settings.retry_s, most_s=settings.retry_most_s)
+        self._pace = Pace(settings)
         self._story = Story(settings, self.name)
 
     @property
@@ -165,6 +162,7 @@ class LeanTransport:
     def _lose(self, lost: ConnectionLost) -> None:
         """The connection, or the attempt at one, has ended."""
         accepted = self._link is not None and self._link.accepted
+        kept = self._link is not None and self._link.session_kept
         self._drop(lost.code)
         if accepted:
             self._events.append(Disconnected(self._epoch, lost.reason, lost.taken_over))
@@ -173,11 +171,13 @@ class LeanTransport:
             self._story.lost(lost, None)
             return
         now = time.monotonic()
-        if now - self._began > _LASTING_S and accepted:
-            self._backoff.reset()
-        delay_s = self._backoff.next_s(slow=lost.slow)
+        lasted_s = now - self._began if accepted else 0.0
+        rival = self._pace.rival(lost, kept=kept, lasted_s=lasted_s)
+        delay_s = self._pace.next_s(lost, lasted_s=lasted_s, rival=rival)
         self._retry_at = now + delay_s
         self._story.lost(lost, delay_s)
+        if rival:
+            self._story.rival()
 
     def _drop(self, code: int | None) -> None:
         """Close what there is; with a code the broker is told why."""

@@ -75,6 +75,7 @@ class Link:
         self._reader = Reader(pipe, longest=self._settings.max_packet_bytes, epoch=epoch, clock=clock)
         self.limits = Limits()
         self.expiry_s: int | None = None
+        self.session_kept = False
         self._tokens: dict[int, int | None] = {}  # one entry for each QoS 1 publication under way
         self._held: deque[tuple[Publication, int | None]] = deque()
         self._asked: dict[int, tuple[Subscription, ...]] = {}
@@ -234,6 +235,7 @@ class Link:
         # 0 is a broker that does not look; we still do.
         self._keepalive_s = float(packet.server_keep_alive or self._settings.keepalive_s)
         self._reader.accepted, self._answer_due = True, None
+        self.session_kept = packet.session_present
         events.append(Connected(self._epoch, packet.session_present))
         if self._wishes.obsolete:
             mid = self._next_mid()

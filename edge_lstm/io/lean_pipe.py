@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import ssl
 
+from edge_lstm.io.story import ConnectionLost
+
 __all__ = ["Pipe"]
 
 _ROOM = 2**18
@@ -51,7 +53,8 @@ class Pipe:
         """Read once what is there; false when nothing is.
 
         Raises:
-            OSError: The connection has ended.
+            ConnectionLost: The broker has closed the connection.
+            OSError: It has ended otherwise.
         """
         if self.at == self.end:
             self.make_room()
@@ -59,7 +62,7 @@ class Pipe:
         for _ in range(_RECORDS if self._is_tls else 1):
             try:
                 count = self._receive()
-            except OSError:
+            except (ConnectionLost, OSError):
                 if found:  # first what came before the end
                     return True
                 raise
@@ -79,7 +82,7 @@ class Pipe:
         except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return 0
         if not count:
-            raise ConnectionResetError("the broker has closed the connection")
+            raise ConnectionLost("the broker has closed the connection", closed=True)
         return count
 
     def flush(self) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
-import random
 import socket
 import threading
 import time
@@ -20,10 +19,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from edge_lstm.clock import ArrivalClock
-from edge_lstm.io.backoff import Backoff
 from edge_lstm.io.connection import Connection
 from edge_lstm.io.settings import MqttSettings, read_password
-from edge_lstm.io.story import ConnectionLost, Story, why
+from edge_lstm.io.story import ConnectionLost, Pace, Story, why
 from edge_lstm.io.transport import (
     Confirmed,
     Connected,
@@ -41,7 +39,6 @@ __all__ = ["MqttTransport"]
 log = logging.getLogger(__name__)
 
 _TURN_S = 1.0
-_LASTING_S = 10.0
 _ASK_AGAIN_S = 60.0
 _MOST_AT_ONCE = 4000
 _MOST_A_TURN = 200
@@ -87,7 +84,7 @@ class MqttTransport:
         self._fresh: list[TransportEvent] = []  # not in it yet, on the network's side
         self._put = self._taken = 0
         self._paused = False
-        self._taken_over = False
+        self._taken_over = self._accepted = self._kept = False
         self._commands: deque[_Command] = deque()
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
@@ -100,7 +97,7 @@ class MqttTransport:
         self._dropped = 0  # by the network's side
         self._unsent = 0  # by the owner's side, while there is no connection
         self._story = Story(settings, self.name)
-        self._backoff = Backoff(random.random, least_s=settings.retry_s, most_s=settings.retry_most_s)
+        self._pace = Pace(settings)
         self._thread = self._new_thread()
 
     def _new_thread(self) -> threading.Thread:
@@ -212,10 +209,12 @@ class MqttTransport:
             if lost.taken_over:  # to come back would drive the other one out, and so on for ever
                 self._story.lost(lost, None)
                 return
-            if time.monotonic() - began > _LASTING_S:
-                self._backoff.reset()
-            delay_s = self._backoff.next_s(slow=lost.slow)
+            lasted_s = time.monotonic() - began if self._accepted else 0.0
+            rival = self._pace.rival(lost, kept=self._kept, lasted_s=lasted_s)
+            delay_s = self._pace.next_s(lost, lasted_s=lasted_s, rival=rival)
             self._story.lost(lost, delay_s)
+            if rival:
+                self._story.rival()
             self._stopping.wait(delay_s)
 
     def _one_connection(self) -> ConnectionLost:
@@ -233,7 +232,9 @@ class MqttTransport:
         if connection is not None:
             with contextlib.suppress(OSError):
                 connection.close(politely=False)
-        self._end_connection(lost, accepted=connection is not None and connection.accepted)
+        self._accepted = connection is not None and connection.accepted
+        self._kept = connection is not None and connection.session_kept
+        self._end_connection(lost, accepted=self._accepted)
         return lost
 
     def _end_connection(self, lost: ConnectionLost, *, accepted: bool) -> None:

@@ -31,6 +31,9 @@ class BulkClient(paho.Client):
         args: paho's.
         longest: Longest packet that the broker may send, bytes.
         kwargs: paho's.
+
+    Attributes:
+        closed: Whether the broker has closed the connection, in order and without a word.
     """
 
     def __init__(self, *args: Any, longest: int, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
@@ -38,6 +41,7 @@ class BulkClient(paho.Client):
         self._longest = longest
         self._ready = b""
         self._at = 0
+        self.closed = False
 
     @property
     def buffered(self) -> bool:
@@ -62,6 +66,7 @@ class BulkClient(paho.Client):
                     f"more than the {self._longest} we take"
                 )
             self._ready, self._at = super()._sock_recv(max(bufsize, _CHUNK)), 0
+            self.closed = not self._ready
         found = self._ready[self._at : self._at + bufsize]
         self._at += len(found)
         return found
