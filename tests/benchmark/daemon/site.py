@@ -31,6 +31,7 @@ DURABILITY: dict[str, dict[str, Any]] = {
     "batched": {"mode": "batched", "loss_window_s": 1.0},
 }
 PATIENCE_S = 120.0
+_ENVIRON = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # as in configs/systemd
 _SETTINGS = f"""\
 allow_anonymous true
 max_inflight_messages {IN_FLIGHT}
@@ -172,7 +173,9 @@ class Daemon:
         command = [sys.executable, "-m", "edge_lstm", "run", "--config", str(path)]
         begun = time.monotonic()
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(_on(cores()[0], command), stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                _on(cores()[0], command), stdout=log, stderr=log, env={**os.environ, **_ENVIRON}
+            )
         return begun
 
     def wait_score(self, asset: str) -> Heard:
