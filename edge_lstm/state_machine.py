@@ -90,7 +90,7 @@ class StateMachine:
 
     def __init__(self, engine: Engine, *, window: int) -> None:
         self.engine = engine
-        self._redelivery = Redelivery(max(100, 2 * window))
+        self._redelivery = Redelivery(max(1000, 2 * window))
 
     def take(self, messages: Sequence[Message]) -> Decided:
         """Score messages, each once."""
