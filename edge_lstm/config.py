@@ -35,7 +35,8 @@ _PATHS = (
     ("mqtt", "tls", "key_file"),
 )
 _HINTS = {
-    "qos": "QoS 2 is confirmed before the reading is scored, so a restart would lose it; use 1",
+    "qos": "with QoS 2 the client confirms and forgets a reading before it is scored, and what it had "
+    "confirmed is lost with the process; use 1, whose repeats are recognised",
 }
 _WORDS = {
     "str": "text",

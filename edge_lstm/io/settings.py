@@ -84,6 +84,7 @@ def mqtt_settings(config: DeviceConfig) -> MqttSettings:
         session_expiry_s=mqtt.session_expiry_s,
         max_packet_bytes=max(_LEAST_PACKET, 4 * mqtt.max_payload_bytes),
         tls=None if mqtt.tls is None else _tls_context(mqtt.tls),
+        receive_maximum=mqtt.inflight,
         websocket_path=mqtt.websocket_path,
         client=mqtt.client,
         online=Publication(topic, b"online", qos=1, retain=True),

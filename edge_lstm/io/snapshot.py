@@ -9,7 +9,6 @@ kept aside as ``state.snapshot.bad`` and the daemon starts cold, which health sa
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import struct
 import zlib
@@ -17,15 +16,16 @@ from pathlib import Path
 
 import msgspec
 
+from edge_lstm.contracts.reading import RejectReason
 from edge_lstm.contracts.state import DetectorSnapshot
 from edge_lstm.errors import SnapshotError
+from edge_lstm.io.folder import LOCK, StateFolder, private
 from edge_lstm.io.transport import Publication
 
-__all__ = ["BAD", "LOCK", "SNAPSHOT", "Counters", "DaemonSnapshot", "StateDir"]
+__all__ = ["BAD", "LOCK", "SNAPSHOT", "Counters", "DaemonSnapshot", "StateDir", "balance"]
 
 SNAPSHOT = "state.snapshot"
 BAD = "state.snapshot.bad"
-LOCK = "lock"
 
 _MAGIC = b"ELSNAP\r\n"
 _FORMAT = 1
@@ -37,22 +37,68 @@ class Counters(msgspec.Struct):
     """What has been counted since the state folder was new.
 
     Attributes:
+        received: Readings that came in; a message that is no reading counts as one.
+        accepted: Readings of these that went into a frame, or wait to; see `balance`.
         readings: Messages that became a reading.
         frames: Frames that were scored.
         alerts: Alerts of any type.
         bad_values: Values of the model's channels that were there but were not numbers.
         failures: Messages that met a fault of ours.
+        spoiled: Readings of these messages.
         rejects: What was turned away, by reason.
+        quality: Faults of the input that began, by reason.
         last_reading_ns: Time of arrival of the newest reading, nanoseconds since 1970-01-01 UTC; 0 is never.
+        published: Publications that must arrive: their newest number.
+        alert_seq: The newest alert's number.
     """
 
+    received: int = 0
+    accepted: int = 0
     readings: int = 0
     frames: int = 0
     alerts: int = 0
     bad_values: int = 0
     failures: int = 0
+    spoiled: int = 0
     rejects: dict[str, int] = {}
+    quality: dict[str, int] = {}
     last_reading_ns: int = 0
+    published: int = 0
+    alert_seq: int = 0
+
+
+_CLASSES: dict[str, str] = {
+    RejectReason.DUPLICATE: "duplicate",
+    RejectReason.REDELIVERED: "duplicate",
+    RejectReason.LATE: "late",
+    RejectReason.BAD_TIME: "bad",
+    RejectReason.FUTURE: "bad",
+    RejectReason.SEQ_CONFLICT: "bad",
+    RejectReason.STALE_RETAINED: "bad",
+    RejectReason.BAD_TOPIC: "unknown",
+    RejectReason.BAD_ASSET: "unknown",
+    RejectReason.NOT_BORN: "unknown",
+    RejectReason.NOT_DATA: "unknown",
+    RejectReason.NO_CHANNEL: "unknown",
+    RejectReason.TOO_MANY_ASSETS: "unknown",
+    RejectReason.TOO_MANY_NEW: "unknown",
+    RejectReason.TOO_LARGE: "quarantined",
+    RejectReason.UNDECODABLE: "quarantined",
+    RejectReason.SCHEMA_UNSUPPORTED: "quarantined",
+}
+
+
+def balance(counters: Counters) -> dict[str, int]:
+    """What became of every reading that was received, in six classes that add up to ``received``.
+
+    The law of conservation: accepted + duplicate + late + bad + unknown + quarantined = received,
+    exactly, after every message and over restarts. A reason that is not known here is ``bad``.
+    """
+    out = dict.fromkeys(("accepted", "duplicate", "late", "bad", "unknown", "quarantined"), 0)
+    out["accepted"], out["bad"] = counters.accepted, counters.spoiled
+    for reason, number in counters.rejects.items():
+        out[_CLASSES.get(reason, "bad")] += number
+    return out
 
 
 class DaemonSnapshot(msgspec.Struct):
@@ -88,36 +134,11 @@ class StateDir:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = -1
-        try:
-            path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            self._take_lock()
-        except OSError as error:
-            raise SnapshotError(
-                f"cannot use the state folder {path}: {error.strerror}", do="check state_dir and who owns it"
-            ) from error
-
-    def _take_lock(self) -> None:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(self._lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            os.close(self._lock)
-            raise SnapshotError(
-                f"the state folder {self._path} is used by another daemon",
-                got=f"pid {holder}",
-                do="stop that one, or give this one a state_dir of its own",
-            ) from None
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        self._path, self._folder = path, StateFolder(path)
 
     def close(self) -> None:
         """Let another daemon have the folder."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        self._folder.close()
 
     def load(self) -> DaemonSnapshot | None:
         """The newest snapshot, or ``None`` when there is none.
@@ -167,13 +188,13 @@ class StateDir:
         path = self._path / SNAPSHOT
         beside = path.with_name(f"{SNAPSHOT}.part")
         try:
-            with open(beside, "wb", opener=_private) as file:
+            with open(beside, "wb", opener=private) as file:
                 file.write(header)
                 file.write(body)
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(path)
-            self._flush_folder()
+            self._folder.flush()
         except OSError as error:
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)  # a full disk gets its space back
@@ -181,18 +202,6 @@ class StateDir:
                 f"cannot write {path}: {error.strerror}", do="free some space, or check the disk"
             ) from error
         return len(header) + len(body)
-
-    def _flush_folder(self) -> None:
-        """Without this a power cut can undo the rename."""
-        folder = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _body(raw: bytes) -> bytes:

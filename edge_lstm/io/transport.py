@@ -37,6 +37,7 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
         qos: 0 (may be lost) or 1 (confirmed by the broker).
         retain: Whether the broker keeps it for later subscribers.
         essential: Whether it may take the last room of an outbox; what is not is dropped earlier.
+        alert_seq: Number of the alert that it is, or 0.
     """
 
     topic: str
@@ -44,6 +45,7 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
     qos: int = 0
     retain: bool = False
     essential: bool = True
+    alert_seq: int = 0
 
 
 class Subscription(msgspec.Struct, frozen=True, gc=False):
@@ -53,8 +55,11 @@ class Subscription(msgspec.Struct, frozen=True, gc=False):
     qos: int
 
 
-class Message(msgspec.Struct, frozen=True, gc=False):
+class Message(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A message from the broker, to be acknowledged once its work is done.
+
+    The order of the fields is the journal's format (`edge_lstm.io.record`): new ones go to
+    the end, with a default.
 
     Attributes:
         topic: Where it was published.
