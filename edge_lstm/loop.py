@@ -246,6 +246,8 @@ class Loop:
             batch = []
             self._take(found)
         self._work(batch)
+        if not self._store.alive:
+            raise SnapshotError("the state folder cannot be written to any more", got=self._store.problem)
         self._settle()
 
     def _take(self, found: TransportEvent) -> None:
@@ -306,8 +308,6 @@ class Loop:
         for epoch, mids in self._commits.settle():
             self._transport.ack(epoch, mids)
         self._outbox.settle(self._store.completed)
-        if not self._store.alive:
-            raise SnapshotError("the state folder cannot be written to any more", got=self._store.problem)
         if self._store.needs_full and not self._wholly:
             self._wholly = True
             self._save(whole=True)

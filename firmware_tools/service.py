@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from edge_lstm.addresses import parse_address
-from edge_lstm.contracts.config import DeviceConfig, MetricsConfig
+from edge_lstm.contracts.config import CREDENTIAL, DeviceConfig, MetricsConfig
 
 __all__ = [
     "CREDENTIALS",
@@ -86,9 +86,11 @@ def service_spec(prefix: str, config: DeviceConfig) -> ServiceSpec:
     """The service for a configuration."""
     tls = config.mqtt.tls
     files = [config.mqtt.password_file, *((tls.ca_file, tls.cert_file, tls.key_file) if tls else ())]
-    paths = [PurePosixPath(file) for file in files if file is not None]
-    secrets = sorted({path.name for path in paths if path.parent == PurePosixPath(CREDENTIALS)})
-    return ServiceSpec(prefix, config.mqtt.host, tuple(secrets), _askers(config.metrics))
+    said = [file for file in files if file is not None]
+    paths = [PurePosixPath(file) for file in said]
+    secrets = {path.name for path in paths if path.parent == PurePosixPath(CREDENTIALS)}
+    secrets |= {file.removeprefix(CREDENTIAL) for file in said if file.startswith(CREDENTIAL)}
+    return ServiceSpec(prefix, config.mqtt.host, tuple(sorted(secrets)), _askers(config.metrics))
 
 
 def _askers(metrics: MetricsConfig) -> Literal["off", "local", "remote"]:

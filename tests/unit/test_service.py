@@ -135,9 +135,9 @@ def test_unit_reloads_and_does_not_fight_over_a_client_id() -> None:
 
 
 def test_unit_loads_the_secrets_that_the_configuration_uses() -> None:
-    """Files named in the credentials folder come from PREFIX/secrets; others are the operator's own."""
+    """Credentials, by name or by their place, come from PREFIX/secrets; other files are the operator's."""
     place = "/run/credentials/edge-lstm.service"
-    tls = TlsConfig(ca_file="/etc/ssl/ca.pem", cert_file=f"{place}/cert", key_file=f"{place}/key")
+    tls = TlsConfig(ca_file="/etc/ssl/ca.pem", cert_file=f"{place}/cert", key_file="credential:key")
     mqtt = MqttConfig(host="h", username="u", password_file=f"{place}/password", tls=tls)
 
     spec = service_spec("/opt/x", config(mqtt))
