@@ -40,6 +40,10 @@ class Runner:
         self._cpu, self._tpu = cpu, tpu
         self.reason, self.problem = reason, problem
 
+    def close(self) -> None:
+        """Let go of the Edge TPU, so that another runner can have it."""
+        self._tpu = None
+
     @property
     def name(self) -> str:
         """What runs the network now."""

@@ -78,7 +78,7 @@ def run_main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         click.echo(f"edge-lstm: {error}", err=True)
-        return 1
+        return error.exit_code
     except BrokenPipeError:
         # The reader of our output went away: not an error worth a word (POSIX habit).
         _drop_output()

@@ -61,3 +61,7 @@ class ArrivalClock:
             steady_ns = wall_ns
         self._last_ns = max(self._last_ns + 1, steady_ns)
         return self._last_ns
+
+    def passed(self, last_ns: int) -> None:
+        """Times up to this one have been given away: several messages that arrived at once, 1 ns apart."""
+        self._last_ns = max(self._last_ns, last_ns)

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import inspect
 
 from edge_lstm.config_rules import problems
-from edge_lstm.contracts.config import DeviceConfig
+from edge_lstm.contracts.config import CREDENTIAL, DeviceConfig
 from edge_lstm.errors import ConfigError
 from edge_lstm.yamlfile import Document, Path_, dotted, parse_yaml, read_yaml
 
@@ -35,7 +35,8 @@ _PATHS = (
     ("mqtt", "tls", "key_file"),
 )
 _HINTS = {
-    "qos": "QoS 2 is confirmed before the reading is scored, so a restart would lose it; use 1",
+    "qos": "with QoS 2 the client confirms and forgets a reading before it is scored, and what it had "
+    "confirmed is lost with the process; use 1, whose repeats are recognised",
 }
 _WORDS = {
     "str": "text",
@@ -71,7 +72,7 @@ def load_config(
             got=problem.got,
             do=problem.do,
         )
-    return _resolve_paths(config, path.absolute().parent)
+    return _resolve_paths(config, path.absolute().parent, environ.get("CREDENTIALS_DIRECTORY"))
 
 
 class Places:
@@ -126,15 +127,21 @@ def load_struct(
         raise _explain(str(error), data, info, places) from error
 
 
-def _resolve_paths(config: DeviceConfig, folder: Path) -> DeviceConfig:
-    """Relative paths start at the file's folder, wherever the daemon is started."""
+def _resolve_paths(config: DeviceConfig, folder: Path, credentials: str | None) -> DeviceConfig:
+    """Relative paths start at the file's folder, wherever the daemon is started; credentials at systemd's.
+
+    A credential stays as it is where systemd has given none: whoever opens it says so.
+    """
     data = msgspec.to_builtins(config)
     for *parents, last in _PATHS:
         section = data
         for parent in parents:
             section = section[parent] or {}
-        if section.get(last):
-            section[last] = str(folder / section[last])
+        value = section.get(last)
+        if value and value.startswith(CREDENTIAL):
+            section[last] = str(Path(credentials) / value.removeprefix(CREDENTIAL)) if credentials else value
+        elif value:
+            section[last] = str(folder / value)
     return msgspec.convert(data, DeviceConfig)
 
 

@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from edge_lstm.contracts.config import DeviceConfig, InputConfig, MqttConfig
+from edge_lstm.addresses import parse_address
+from edge_lstm.contracts.config import (
+    CREDENTIAL,
+    DeviceConfig,
+    DurabilityConfig,
+    InputConfig,
+    MetricsConfig,
+    MqttConfig,
+)
 from edge_lstm.rule import Rule
 from edge_lstm.topics import Template, check_name, overlap
 
@@ -16,6 +24,7 @@ _OWN = (
     "availability",
     "health",
     "model",
+    "quality",
     "+/score",
     "+/alert",
     "+/quality",
@@ -47,6 +56,8 @@ def problems(config: DeviceConfig) -> Iterator[Problem]:
         yield from _input(number, source, config)
     yield from _overlaps(config.inputs)
     yield from _alarm(config)
+    yield from _durability(config.durability)
+    yield from _metrics(config.metrics)
 
 
 def _name(path: tuple[str | int, ...], name: str) -> Iterator[Problem]:
@@ -74,6 +85,53 @@ def _mqtt(mqtt: MqttConfig) -> Iterator[Problem]:
             ("mqtt", "tls", lacks), "certificate and key belong together", expected="both or neither"
         )
 
+    yield from _client(mqtt)
+    yield from _credentials(mqtt)
+
+
+def _client(mqtt: MqttConfig) -> Iterator[Problem]:
+    path = mqtt.websocket_path
+    if path is not None and not (path.startswith("/") and path.isprintable() and " " not in path):
+        yield Problem(
+            ("mqtt", "websocket_path"), "is not a path", expected="one that begins with /", got=f"{path!r}"
+        )
+    if mqtt.client == "mqtt5" and (path is not None or mqtt.protocol != "5"):
+        got = "websockets" if path is not None else f"protocol {mqtt.protocol}"
+        yield Problem(
+            ("mqtt", "client"),
+            "mqtt5 speaks MQTT 5 over TCP and TLS only",
+            expected="auto or paho",
+            got=f"mqtt5 with {got}",
+        )
+
+
+def _credentials(mqtt: MqttConfig) -> Iterator[Problem]:
+    files: dict[tuple[str, ...], str | None] = {("mqtt", "password_file"): mqtt.password_file}
+    if mqtt.tls is not None:
+        files |= {
+            ("mqtt", "tls", key): getattr(mqtt.tls, key) for key in ("ca_file", "cert_file", "key_file")
+        }
+    for place, value in files.items():
+        if value is not None and value.startswith(CREDENTIAL):
+            name = value.removeprefix(CREDENTIAL)
+            if not name.isprintable() or "/" in name or name in ("", ".", ".."):
+                yield Problem(
+                    place, "is not a credential", expected="credential:NAME, NAME without /", got=f"{value!r}"
+                )
+
+
+def _durability(said: DurabilityConfig) -> Iterator[Problem]:
+    key = ("durability", "loss_window_s")
+    if said.mode == "batched" and not said.loss_window_s:
+        yield Problem(key, "is nothing, which is what strict does", expected="seconds, or mode strict")
+    if said.mode == "strict" and said.loss_window_s:
+        yield Problem(
+            key,
+            "means nothing with mode strict",
+            expected="0, or mode batched",
+            got=f"{said.loss_window_s:g}",
+        )
+
 
 def _input(number: int, source: InputConfig, config: DeviceConfig) -> Iterator[Problem]:
     here = ("inputs", number)
@@ -95,27 +153,47 @@ def _input(number: int, source: InputConfig, config: DeviceConfig) -> Iterator[P
     yield from _asset(here, source, template)
     yield from _channel(here, source, template)
     yield from _fields(here, source)
+    if source.format == "sparkplug":
+        yield from _sparkplug(here, source, template)
 
 
 def _asset(here: tuple[str | int, ...], source: InputConfig, template: Template) -> Iterator[Problem]:
-    if template.has("asset") == (source.asset is not None):
-        got = "both" if source.asset is not None else "neither"
+    said = [
+        what
+        for what, there in (
+            ("{asset} in the topic", template.has("asset")),
+            ("the key asset", source.asset is not None),
+            ("the key asset_field", source.asset_field is not None),
+        )
+        if there
+    ]
+    if source.format == "sparkplug":
+        if said:
+            yield Problem(
+                (*here, "topic"),
+                "with format sparkplug node and device of the topic name the machine",
+                expected="a topic like spBv1.0/GROUP/#, and no key asset",
+                got=" and ".join(said),
+            )
+        return
+    if len(said) != 1:
+        fields = ", or the key asset_field" if source.format in _ASSET_FIELD else ""
         yield Problem(
             (*here, "topic"),
             "does not say which machine it is",
-            expected="{asset} in the topic, or the key asset",
-            got=got,
+            expected=f"{{asset}} in the topic, or the key asset{fields}",
+            got=" and ".join(said) or "neither",
         )
     if source.asset is not None:
         yield from _name((*here, "asset"), source.asset)
 
 
 def _channel(here: tuple[str | int, ...], source: InputConfig, template: Template) -> Iterator[Problem]:
-    if source.format == "json":
+    if source.format != "value":
         if template.has("channel") or source.channel is not None:
             yield Problem(
                 (*here, "format"),
-                "with format json the channels are in the payload",
+                f"with format {source.format} the channels are in the payload",
                 expected="format value for one value a message",
                 got="a channel in the topic or as a key",
             )
@@ -136,25 +214,76 @@ def _channel(here: tuple[str | int, ...], source: InputConfig, template: Templat
         yield Problem((*here, "channels" if source.channel != "" else "channel"), "a name is empty")
 
 
+_FRAMES = ("json", "cbor")
+_ASSET_FIELD = (*_FRAMES, "influx")
+_BELONGS: dict[str, tuple[tuple[str, ...], str | None]] = {
+    # Key: the formats that have it, and what another format may have in its place.
+    "asset_field": (_ASSET_FIELD, None),
+    "time_field": ((*_FRAMES, "value"), None),
+    "seq_field": (_FRAMES, None),
+    "schema_field": (_FRAMES, None),
+    "values_field": (_FRAMES, "value_field for format value"),
+    "value_field": (("value",), "values_field for format json"),
+}
+
+
 def _fields(here: tuple[str | int, ...], source: InputConfig) -> Iterator[Problem]:
-    if source.format == "json" and source.value_field is not None:
-        yield Problem(
-            (*here, "value_field"), "belongs to format value", expected="values_field for format json"
-        )
-    if source.format == "value" and source.values_field is not None:
-        yield Problem(
-            (*here, "values_field"), "belongs to format json", expected="value_field for format value"
-        )
+    for key, (formats, instead) in _BELONGS.items():
+        path = getattr(source, key)
+        if path is None:
+            continue
+        if source.format not in formats:
+            does = "the format itself says where that is" if instead is None else None
+            yield Problem(
+                (*here, key), f"belongs to format {' or '.join(formats)}", expected=instead, do=does
+            )
+        elif "" in path.split("."):
+            yield Problem((*here, key), "is not a name or dotted path", got=f"'{path}'")
     if source.format == "value" and source.time_field is not None and source.value_field is None:
         yield Problem((*here, "time_field"), "a plain number has no time", expected="value_field as well")
-    if source.time_format != "auto" and source.time_field is None:
+    yield from _time_format(here, source)
+    if (source.schema_field is None) != (not source.schemas):
+        lacks, has = ("schemas", "schema_field") if source.schema_field else ("schema_field", "schemas")
+        yield Problem((*here, has), "says nothing alone", expected=f"{lacks} as well")
+
+
+def _time_format(here: tuple[str | int, ...], source: InputConfig) -> Iterator[Problem]:
+    if source.format == "influx":
+        if source.time_format == "rfc3339":
+            yield Problem(
+                (*here, "time_format"),
+                "line protocol has times as whole numbers",
+                expected="ns, us, ms or s; auto is ns",
+                got="rfc3339",
+            )
+    elif source.time_format != "auto" and source.time_field is None:
         yield Problem(
             (*here, "time_format"), "says the form of a time that is not read", expected="time_field"
         )
-    for key in ("time_field", "values_field", "value_field"):
-        path = getattr(source, key)
-        if path is not None and "" in path.split("."):
-            yield Problem((*here, key), "is not a name or dotted path", got=f"'{path}'")
+    if source.reorder_s and source.time_field is None:
+        yield Problem(
+            (*here, "reorder_s"), "readings without a time of their own have no order", expected="time_field"
+        )
+
+
+def _sparkplug(here: tuple[str | int, ...], source: InputConfig, template: Template) -> Iterator[Problem]:
+    """All messages of an edge node count in one sequence, so all must be heard."""
+    first, group, *rest = (*template.levels, "", "")
+    if first == "spBv1.0" and group not in ("", "+", "#") and _whole_nodes(rest):
+        return
+    yield Problem(
+        (*here, "topic"),
+        "does not hear everything that an edge node of Sparkplug says",
+        expected="spBv1.0/GROUP/# for all nodes of a group, or spBv1.0/GROUP/+/NODE/# for one",
+        got=f"'{source.topic}'",
+    )
+
+
+def _whole_nodes(rest: list[str]) -> bool:
+    levels = [level for level in rest if level]
+    if levels == ["#"]:
+        return True
+    return len(levels) == 3 and levels[0] == "+" and levels[2] == "#" and levels[1] != "#"
 
 
 def _filter(source: InputConfig) -> str:
@@ -203,3 +332,22 @@ def _alarm(config: DeviceConfig) -> Iterator[Problem]:
     if not 0 <= alarm.update_every_s <= _MOST:
         got = f"{alarm.update_every_s}"
         yield Problem(("alarm", "update_every_s"), "wrong value", expected=f"0 to {_MOST} seconds", got=got)
+
+
+def _metrics(metrics: MetricsConfig) -> Iterator[Problem]:
+    if metrics.listen is None:
+        return
+    try:
+        host, _ = parse_address(metrics.listen)
+    except ValueError as error:
+        expected = "an address and a port, like 127.0.0.1:9464 or [::1]:9464"
+        yield Problem(("metrics", "listen"), f"cannot be listened on: {error}", expected=expected)
+        return
+    if not host.is_loopback and not metrics.allow_remote:
+        yield Problem(
+            ("metrics", "listen"),
+            "other machines could reach it, and there is no login",
+            expected="an address of this machine alone, like 127.0.0.1",
+            got=f"'{metrics.listen}'",
+            do="set metrics.allow_remote: true if that is meant",
+        )

@@ -6,23 +6,26 @@ The daemon is this and a transport; a test is this and a list of messages.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 
 import msgspec
 
 from edge_lstm.clock import Clock
-from edge_lstm.codecs import Envelope
+from edge_lstm.codecs.base import CodecStateError, Decoded, Envelope, refused
 from edge_lstm.contracts.alert import Alert
 from edge_lstm.contracts.commission import Commission
 from edge_lstm.contracts.config import DeviceConfig
-from edge_lstm.contracts.frame import QualityEvent
+from edge_lstm.contracts.frame import COUNTED_ONLY, QualityEvent
 from edge_lstm.contracts.manifest import Manifest
 from edge_lstm.contracts.reading import Reading, Reject, RejectReason
-from edge_lstm.contracts.score import Score
+from edge_lstm.contracts.score import Score, StreamStatus
 from edge_lstm.core.detector import Detector, Event
-from edge_lstm.io.snapshot import Counters
+from edge_lstm.io.counters import Counters, balance
 from edge_lstm.io.transport import Message, Publication
 from edge_lstm.logs import Throttle, event
+from edge_lstm.pace import ScorePace
+from edge_lstm.quarantine import POISON, Quarantine
 from edge_lstm.routing import Router
 from edge_lstm.times import format_time
 
@@ -45,42 +48,157 @@ class Engine:
     Attributes:
         detector: The detector.
         counters: What has been counted.
+        quarantine: The last messages that could not be read.
         forgetful: Set when states were lost: the broker may keep alarms that nobody knows
             of any more, so each asset's is cleared when it is first seen.
+        failing: Messages in a row that met a fault of ours, at most, up to the newest batch; 0
+            when none of that batch did.
+        fault: The newest fault of ours.
     """
 
     def __init__(self, config: DeviceConfig, detector: Detector, *, manifest: Manifest, clock: Clock) -> None:
         self.detector = detector
         self.counters = Counters()
+        self.quarantine = Quarantine()
         self.forgetful = False
+        self.failing = 0
+        self.fault: Exception | None = None
         self._root = config.root
         self._max_bytes = config.mqtt.max_payload_bytes
         self._quality = config.publish.quality
         self._channels = {channel.name for channel in manifest.channels}
         self._router = Router(config.inputs)
         self._throttle = Throttle(clock.monotonic)
-        self._scores = _ScorePace(clock, config.publish.score_interval_s)
+        self._pace = ScorePace(clock, config.publish.score_interval_s)
+        self._in_a_row = 0
 
-    def handle(self, message: Message) -> list[Publication]:
-        """Take one message; everything that is to be published for it, in order."""
-        item = self._read(message)
-        if isinstance(item, Reject):
-            self._rejected(item, topic=message.topic)
+    def take(self, messages: Sequence[Message]) -> list[Publication]:
+        """Take messages; everything that is to be published for them, in order.
+
+        The outcome does not depend on how a sequence of messages is cut into batches. A message
+        that meets a fault of ours has its asset start anew, so that no half-made state is
+        carried on; all others are worked on as if nothing had been.
+        """
+        out: list[Publication] = []
+        readings: list[Reading] = []
+        sources: list[int] = []
+        faults: set[int] = set()
+        for number, message in enumerate(messages):
+            try:
+                decoded = self._read(message)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other messages go on
+                out += self._score(messages, readings, sources, faults)
+                readings, sources = [], []
+                self.counters.received += 1
+                self._fault(message, error)
+                self._restart(message)
+                faults.add(number)
+                continue
+            self.counters.received += len(decoded.items)
+            for item in decoded.items:
+                if isinstance(item, Reject):
+                    self._turned_away(item, message)
+                else:
+                    readings.append(item)
+                    sources.append(number)
+            if decoded.wishes or decoded.stale:
+                out += self._score(messages, readings, sources, faults)
+                readings, sources = [], []
+                out += [Publication(wish.topic, wish.payload) for wish in decoded.wishes]
+                out += self._stale(decoded.stale, message.arrived_ns)
+        out += self._score(messages, readings, sources, faults)
+        if faults:
+            self.counters.spoiled += self.counters.received - sum(balance(self.counters).values())
+        self._count_in_a_row(faults, len(messages))
+        return out
+
+    def _score(
+        self, messages: Sequence[Message], readings: list[Reading], sources: list[int], faults: set[int]
+    ) -> list[Publication]:
+        """Score readings; ``sources`` says which messages they are of, ``faults`` gets those that failed."""
+        if not readings:
             return []
-        self.counters.readings += 1
-        self.counters.last_reading_ns = message.arrived_ns
-        before = len(self.detector.assets) if self.forgetful else 0
-        events = self.detector.push(item)
-        new = self.forgetful and len(self.detector.assets) > before
-        out = self._forgotten(item.asset) if new else []
-        return out + [publication for found in events for publication in self._publications(found)]
+        self.counters.readings += len(readings)
+        self.counters.last_reading_ns = messages[sources[-1]].arrived_ns
 
-    def failed(self, message: Message) -> None:
-        """A message met a fault of ours: its asset starts anew, so that no half-made state is carried on."""
+        spoiled: set[int] = set()
+
+        def failed(number: int, error: Exception) -> None:
+            self._fault(messages[sources[number]], error)
+            faults.add(sources[number])
+            spoiled.add(number)
+
+        events = self.detector.push_many(readings, wanted=self._wanted, failed=failed)
+        told = []
+        for number, found in events:
+            try:
+                told.append((number, self._publications(found)))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other alerts go out
+                failed(number, error)
+                self.detector.reset(found.asset)
+        self._count((found for _, found in events), pushed=len(readings) - len(spoiled))
+        if self.forgetful:
+            new = [(number, self._forgotten(asset)) for number, asset in self.detector.first_seen]
+            told = sorted([*new, *told], key=itemgetter(0))
+        return [one for _, some in told for one in some]
+
+    def _wanted(self, assets: Sequence[str], statuses: Sequence[StreamStatus]) -> list[bool]:
+        self.counters.frames += len(assets)
+        return self._pace.admit(assets, statuses)
+
+    def _fault(self, message: Message, error: Exception) -> None:
         self.counters.failures += 1
+        self._quarantined(message, "failure", "a fault of edge-lstm itself; see the log")
+        if self._throttle.admit("failed") is not None:
+            log.error(event("message.failed", topic=message.topic, error=error), exc_info=error)
+        self.fault = error
+
+    def _restart(self, message: Message) -> None:
+        """Let the asset of a message start anew."""
         route = self._router.route(message.topic)
         if not isinstance(route, str):
             self.detector.reset(route.asset)
+
+    def _count_in_a_row(self, faults: set[int], count: int) -> None:
+        self.failing = 0
+        for number in range(count) if faults else ():
+            self._in_a_row = self._in_a_row + 1 if number in faults else 0
+            self.failing = max(self.failing, self._in_a_row)
+        if not faults and count:
+            self._in_a_row = 0
+
+    def redelivered(self, count: int) -> None:
+        """Messages that the broker sent again although they were taken."""
+        if count:
+            self.counters.received += count
+            _tally(self.counters.rejects, RejectReason.REDELIVERED.value, count)
+
+    def tick(self, now_ns: int, since_ns: int = 0) -> list[Publication] | None:
+        """What is due when no message comes; everything that is to be published for it.
+
+        Args:
+            now_ns: The time, of the clock that gives times of arrival.
+            since_ns: Since when readings could have come, of the same clock.
+
+        Returns:
+            The publications, or ``None`` when nothing was due, and nothing has changed.
+        """
+        events = self.detector.tick(now_ns, since_ns, wanted=self._wanted)
+        if events is None:
+            return None
+        self._count(events, pushed=0)
+        return [publication for found in events for publication in self._publications(found)]
+
+    def _count(self, events: Iterable[Event], *, pushed: int) -> None:
+        """What became of readings: each that was pushed is accepted until it is turned away."""
+        counters = self.counters
+        counters.accepted += pushed
+        for found in events:
+            if isinstance(found, Reject):
+                counters.accepted -= 1
+                _tally(counters.rejects, found.reason.value)
+            elif isinstance(found, QualityEvent) and found.active:
+                _tally(counters.quality, found.reason.value)
 
     def alarms(self) -> list[Publication]:
         """The retained alarm of every open episode."""
@@ -116,19 +234,49 @@ class Engine:
 
     # -------------------------------------------------------------------------------- in
 
-    def _read(self, message: Message) -> Reading | Reject:
+    def _read(self, message: Message) -> Decoded:
         if len(message.payload) > self._max_bytes:
             size, limit = len(message.payload), self._max_bytes
             detail = f"{size} bytes on {message.topic!r}; mqtt.max_payload_bytes is {limit}"
-            return Reject(RejectReason.TOO_LARGE, detail=detail)
+            return refused(RejectReason.TOO_LARGE, "", detail)
         route = self._router.route(message.topic)
         if isinstance(route, str):
-            return Reject(RejectReason.BAD_TOPIC, detail=route)
-        envelope = Envelope(route.asset, route.channel, message.arrived_ns, message.retain)
-        item, odd = route.codec.decode(message.payload, envelope)
-        if odd:
-            self._odd_values(route.asset, odd)
-        return item
+            return refused(RejectReason.BAD_TOPIC, "", route)
+        envelope = Envelope(
+            route.asset, route.channel, message.arrived_ns, message.retain, message.topic, route.reorder_ns
+        )
+        decoded = route.codec.decode(message.payload, envelope)
+        if decoded.odd:
+            self._odd_values(route.asset or decoded.items[0].asset, decoded.odd)
+        return decoded
+
+    def _turned_away(self, item: Reject, message: Message) -> None:
+        _tally(self.counters.rejects, item.reason.value)
+        if item.reason in POISON:
+            self._quarantined(message, item.reason.value, item.detail)
+        self._rejected(item, topic=message.topic)
+
+    def _quarantined(self, message: Message, reason: str, detail: str) -> None:
+        self.quarantine.put(
+            message.topic, message.payload, reason=reason, detail=detail, arrived_ns=message.arrived_ns
+        )
+
+    def _stale(self, assets: Sequence[str], now_ns: int) -> list[Publication]:
+        """Their source has said that it is dead."""
+        events = [found for asset in assets for found in self.detector.stale(asset, now_ns)]
+        self._count(events, pushed=0)
+        return [publication for found in events for publication in self._publications(found)]
+
+    def codecs(self) -> dict[str, bytes]:
+        """What the codecs remember of earlier messages, by the topic of their input."""
+        return self._router.dump()
+
+    def resume_codecs(self, kept: Mapping[str, bytes]) -> None:
+        """Go on from what `codecs` gave; what cannot be used is asked for again from its source."""
+        try:
+            self._router.load(kept)
+        except CodecStateError as error:
+            log.warning(event("codecs.forgotten", detail=error))
 
     def _odd_values(self, asset: str, odd: Iterable[str]) -> None:
         channels = [channel for channel in odd if channel in self._channels]
@@ -140,7 +288,6 @@ class Engine:
 
     def _rejected(self, reject: Reject, *, topic: str | None = None) -> None:
         reason = reject.reason.value
-        self.counters.rejects[reason] = self.counters.rejects.get(reason, 0) + 1
         if (held := self._throttle.admit(reason)) is not None:
             fields = {
                 "reason": reason,
@@ -155,8 +302,7 @@ class Engine:
 
     def _publications(self, found: Event) -> list[Publication]:
         if isinstance(found, Score):
-            self.counters.frames += 1
-            return [self._score(found)] if self._scores.admits(found) else []
+            return [self._scored(found)]
         if isinstance(found, Alert):
             self.counters.alerts += 1
             return self._alert(found)
@@ -167,7 +313,7 @@ class Engine:
         self._rejected(found)
         return []
 
-    def _score(self, score: Score) -> Publication:
+    def _scored(self, score: Score) -> Publication:
         said: dict[str, object] = {
             "time": format_time(score.time_ns),
             "score": score.score,
@@ -189,15 +335,19 @@ class Engine:
         return Publication(topic, _ENCODER.encode(told), qos=1, retain=True, essential=essential)
 
     def _alert(self, alert: Alert) -> list[Publication]:
+        self.counters.alert_seq += 1
+        alert = msgspec.structs.replace(alert, seq=self.counters.alert_seq)
         fields = {"id": alert.id, "asset": alert.asset, "severity": alert.severity, "score": alert.score}
         log.warning(event(f"alert.{alert.type}", **fields, text=alert.text))
         topic = f"{self._root}/{alert.asset}/alert"
         alarm = self._cleared(alert.asset, alert.kind) if alert.type == "close" else self._alarm(alert)
-        return [Publication(topic, _ENCODER.encode(alert), qos=1), alarm]
+        return [Publication(topic, _ENCODER.encode(alert), qos=1, alert_seq=alert.seq), alarm]
 
     def _alarm(self, alert: Alert) -> Publication:
+        """An alarm is a condition and no event, so it has no number."""
         topic = f"{self._root}/{alert.asset}/alarm/{alert.kind}"
-        return Publication(topic, _ENCODER.encode(alert), qos=1, retain=True)
+        condition = msgspec.structs.replace(alert, seq=0)
+        return Publication(topic, _ENCODER.encode(condition), qos=1, retain=True)
 
     def _cleared(self, asset: str, kind: str, *, essential: bool = True) -> Publication:
         topic = f"{self._root}/{asset}/alarm/{kind}"
@@ -212,10 +362,16 @@ class Engine:
         return Publication(topic, b"", qos=1, retain=True, essential=False)
 
     def _quality_event(self, found: QualityEvent) -> list[Publication]:
+        if found.reason in COUNTED_ONLY:
+            return []
         if (
             held := self._throttle.admit((found.asset, found.reason, found.channel, found.active))
         ) is not None:
-            fields = {"asset": found.asset, "reason": found.reason.value, "channel": found.channel or None}
+            fields = {
+                "asset": found.asset or None,
+                "reason": found.reason.value,
+                "channel": found.channel or None,
+            }
             log.info(
                 event(
                     "quality", **fields, active=found.active, detail=found.detail or None, more=held or None
@@ -230,22 +386,9 @@ class Engine:
             "channel": found.channel,
             "detail": found.detail,
         }
-        topic = f"{self._root}/{found.asset}/quality"
+        topic = f"{self._root}/{found.asset}/quality" if found.asset else f"{self._root}/quality"
         return [Publication(topic, _ENCODER.encode(said), qos=1, essential=False)]
 
 
-class _ScorePace:
-    """Holds scores back that come too soon after the last one of their asset; a new status never waits."""
-
-    def __init__(self, clock: Clock, interval_s: float) -> None:
-        self._clock, self._interval_s = clock, interval_s
-        self._last: dict[str, tuple[float, str]] = {}
-
-    def admits(self, score: Score) -> bool:
-        if not self._interval_s:
-            return True
-        now, last = self._clock.monotonic(), self._last.get(score.asset)
-        if last is not None and now - last[0] < self._interval_s and last[1] == score.status:
-            return False
-        self._last[score.asset] = (now, score.status)
-        return True
+def _tally(counts: dict[str, int], reason: str, number: int = 1) -> None:
+    counts[reason] = counts.get(reason, 0) + number

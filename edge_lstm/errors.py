@@ -8,6 +8,7 @@
     │   │   └── SelfTestError    the golden vectors do not come out on this board
     │   ├── BackendError         no interpreter, or one that cannot run this model
     │   ├── BrokerError          the MQTT broker refused us or cannot be reached
+    │   │   └── TakenOverError   another client uses our name there
     │   ├── SnapshotError        saved states that cannot be written or read
     │   ├── DeployError          a host that could not be brought to the wanted state
     │   ├── CompileError         the Edge TPU's compiler is absent, fails, or maps a part only
@@ -37,6 +38,7 @@ __all__ = [
     "SelfTestError",
     "SnapshotError",
     "StateError",
+    "TakenOverError",
     "TortureError",
 ]
 
@@ -71,7 +73,13 @@ class EdgeLstmError(Exception):
 
 
 class OperatorError(EdgeLstmError):
-    """Something an operator can put right; shown as one line, never as a traceback."""
+    """Something an operator can put right; shown as one line, never as a traceback.
+
+    Attributes:
+        exit_code: What the command ends with.
+    """
+
+    exit_code = 1
 
 
 class ConfigError(OperatorError):
@@ -168,6 +176,16 @@ class BackendError(OperatorError):
 
 class BrokerError(OperatorError):
     """The MQTT broker refused the connection or cannot be reached."""
+
+
+class TakenOverError(BrokerError):
+    """Another client uses our name at the broker: to come back would start a fight without end.
+
+    Attributes:
+        exit_code: 75 (EX_TEMPFAIL of sysexits.h), on which the service unit does not restart.
+    """
+
+    exit_code = 75
 
 
 class SnapshotError(OperatorError):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from edge_lstm.codecs import Codec, make_codec
 from edge_lstm.contracts.config import InputConfig
+from edge_lstm.times import NS
 from edge_lstm.topics import Template, check_name
 
 __all__ = ["Route", "Router"]
@@ -15,11 +16,12 @@ _REMEMBERED = 10_000
 
 
 class Route(NamedTuple):
-    """What a topic says: codec, asset and channel (empty when the payload has the channels)."""
+    """What a topic says: codec, asset and channel (each empty when the payload names them), order window."""
 
     codec: Codec
     asset: str
     channel: str
+    reorder_ns: int = 0
 
 
 class Router:
@@ -42,6 +44,21 @@ class Router:
             known = self._known[topic] = self._find(topic)
         return known
 
+    def dump(self) -> dict[str, bytes]:
+        """What the codecs remember of earlier messages, by the topic of their input."""
+        found = {source.topic: codec.dump() for _, source, codec in self._inputs}
+        return {topic: raw for topic, raw in found.items() if raw}
+
+    def load(self, kept: Mapping[str, bytes]) -> None:
+        """Go on from what `dump` wrote; an input that is new since then starts from nothing.
+
+        Raises:
+            CodecStateError: It was not written by `dump` of this version.
+        """
+        for _, source, codec in self._inputs:
+            if source.topic in kept:
+                codec.load(kept[source.topic])
+
     def _find(self, topic: str) -> Route | str:
         for template, source, codec in self._inputs:
             found = template.match(topic)
@@ -49,7 +66,7 @@ class Router:
                 continue
             asset = source.asset or found.get("asset", "")
             channel = source.channel or found.get("channel", "")
-            if why := check_name(asset):
+            if not source.asset_in_payload and (why := check_name(asset)):
                 return f"asset {asset!r} in topic {topic!r} cannot be used: {why}"
-            return Route(codec, asset, channel)
+            return Route(codec, asset, channel, round(source.reorder_s * NS))
         return f"topic {topic!r} matches no input"

@@ -21,11 +21,13 @@ from edge_lstm.contracts.commission import Commission, CommissionConfig
 from edge_lstm.contracts.config import (
     DeviceConfig,
     InputConfig,
+    MetricsConfig,
     MqttConfig,
     PublishConfig,
     SnapshotConfig,
     TlsConfig,
 )
+from edge_lstm.contracts.status import Status
 from edge_lstm.io.health import Health
 
 __all__ = ["attribute_texts", "generated", "main"]
@@ -35,6 +37,7 @@ _SCHEMAS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "alert": (Alert, "edge-lstm.alert/1"),
     "commission": (Commission, "edge-lstm.commission/1"),
     "health": (Health, "edge-lstm.health/1"),
+    "status": (Status, "edge-lstm.status/1"),
 }
 _SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("", DeviceConfig),
@@ -45,6 +48,7 @@ _SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("commission.", CommissionConfig),
     ("publish.", PublishConfig),
     ("snapshot.", SnapshotConfig),
+    ("metrics.", MetricsConfig),
 )
 
 

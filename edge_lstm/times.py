@@ -7,15 +7,20 @@ import re
 from datetime import UTC, datetime
 from typing import Literal, get_args
 
-__all__ = ["NS", "TimeFormat", "format_time", "parse_time"]
+__all__ = ["CLOCK_SET_NS", "NS", "TimeFormat", "format_time", "parse_time"]
 
 NS = 1_000_000_000
+CLOCK_SET_NS = 1_767_225_600 * NS
+"""2026-01-01: a clock of ours that reads a time before this program was written has not been set."""
 TimeFormat = Literal["auto", "s", "ms", "us", "ns", "rfc3339"]
 
 _UNITS = {"s": NS, "ms": 1_000_000, "us": 1_000, "ns": 1}
 # Auto-detection by magnitude: 1e11 s is the year 5138, 1e11 ms is 1973. See docs/format-reading.md.
 _LIMITS: tuple[tuple[float, TimeFormat], ...] = ((1e11, "s"), (1e14, "ms"), (1e17, "us"))
 _INT64_MAX = 2**63 - 1
+_FORMS = frozenset(get_args(TimeFormat))
+_USUAL = (20, 24, 27)  # lengths with no, three and six decimals
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9})\d*)?)?\s?([Zz]|[+-]\d\d:?\d\d)?"
 )
@@ -33,7 +38,7 @@ def parse_time(value: str | int | float, unit: TimeFormat = "auto") -> int:
     Raises:
         ValueError: ``value`` is not such a time.
     """
-    if unit not in get_args(TimeFormat):
+    if unit not in _FORMS:
         raise ValueError(f"unknown time format {unit!r}")
     if isinstance(value, bool):
         raise ValueError("a truth value is not a time")
@@ -46,6 +51,8 @@ def parse_time(value: str | int | float, unit: TimeFormat = "auto") -> int:
 
 def _parse_text(text: str, unit: TimeFormat) -> int:
     if unit in ("auto", "rfc3339"):
+        if (time_ns := _usual(text)) is not None:
+            return time_ns
         match = _RFC3339.fullmatch(text)
         if match:
             return _from_match(match)
@@ -56,6 +63,21 @@ def _parse_text(text: str, unit: TimeFormat) -> int:
     except ValueError:
         number = float(text)
     return _from_number(number, unit)
+
+
+def _usual(text: str) -> int | None:
+    """The most usual forms (``2026-03-01T12:00:00Z``, three or six decimals) at a fifth of the cost.
+
+    Nothing is decided here: what is not of these forms, or wrong in them, is left to the pattern.
+    """
+    if len(text) not in _USUAL or text[4:17:3] != "--T::" or text[-1] != "Z" or text[11:13] == "24":
+        return None  # Python 3.13 takes 24:00, earlier ones do not
+    try:
+        since = datetime.fromisoformat(text) - _EPOCH
+    except ValueError:
+        return None
+    time_ns = (since.days * 86_400 + since.seconds) * NS + since.microseconds * 1_000
+    return time_ns if abs(time_ns) <= _INT64_MAX else None
 
 
 def _from_match(match: re.Match[str]) -> int:
@@ -78,7 +100,7 @@ def _from_number(value: int | float, unit: TimeFormat) -> int:
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{value} is not a time")
     if unit == "auto":
-        unit = next((name for limit, name in _LIMITS if abs(value) < limit), "ns")
+        unit = _magnitude(abs(value))
     factor = _UNITS[unit]
     if isinstance(value, int):
         ns = value * factor
@@ -88,6 +110,13 @@ def _from_number(value: int | float, unit: TimeFormat) -> int:
     if abs(ns) > _INT64_MAX:
         raise ValueError(f"{value} is out of range for a time in {unit}")
     return ns
+
+
+def _magnitude(size: int | float) -> TimeFormat:
+    for limit, name in _LIMITS:
+        if size < limit:
+            return name
+    return "ns"
 
 
 def format_time(time_ns: int) -> str:

@@ -14,8 +14,10 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Literal
 
-from edge_lstm.contracts.config import DeviceConfig
+from edge_lstm.addresses import parse_address
+from edge_lstm.contracts.config import CREDENTIAL, DeviceConfig, MetricsConfig
 
 __all__ = [
     "CREDENTIALS",
@@ -47,11 +49,13 @@ class ServiceSpec:
         prefix: Folder of the installation on the device.
         broker: Name or address of the broker.
         secrets: Names of the files in ``<prefix>/secrets`` that the configuration uses.
+        metrics: Who may ask for metrics: nobody, this machine or anybody.
     """
 
     prefix: str = DEFAULT_PREFIX
     broker: str = "127.0.0.1"
     secrets: tuple[str, ...] = ()
+    metrics: Literal["off", "local", "remote"] = "off"
 
     @property
     def config(self) -> str:
@@ -82,9 +86,17 @@ def service_spec(prefix: str, config: DeviceConfig) -> ServiceSpec:
     """The service for a configuration."""
     tls = config.mqtt.tls
     files = [config.mqtt.password_file, *((tls.ca_file, tls.cert_file, tls.key_file) if tls else ())]
-    paths = [PurePosixPath(file) for file in files if file is not None]
-    secrets = sorted({path.name for path in paths if path.parent == PurePosixPath(CREDENTIALS)})
-    return ServiceSpec(prefix, config.mqtt.host, tuple(secrets))
+    said = [file for file in files if file is not None]
+    paths = [PurePosixPath(file) for file in said]
+    secrets = {path.name for path in paths if path.parent == PurePosixPath(CREDENTIALS)}
+    secrets |= {file.removeprefix(CREDENTIAL) for file in said if file.startswith(CREDENTIAL)}
+    return ServiceSpec(prefix, config.mqtt.host, tuple(sorted(secrets)), _askers(config.metrics))
+
+
+def _askers(metrics: MetricsConfig) -> Literal["off", "local", "remote"]:
+    if metrics.listen is None:
+        return "off"
+    return "local" if parse_address(metrics.listen)[0].is_loopback else "remote"
 
 
 def check_prefix(prefix: str, *, systemd: bool) -> str | None:
@@ -109,19 +121,24 @@ def unit_text(spec: ServiceSpec) -> str:
         command=" ".join(spec.command),
         environment=environment,
         secrets=secrets,
-        network=_network(spec.broker),
+        network=_network(spec),
     )
 
 
-def _network(broker: str) -> str:
+def _network(spec: ServiceSpec) -> str:
     """Which addresses the service may talk to: the broker's, where it can be known beforehand."""
+    if spec.metrics == "remote":
+        return (
+            "# No IPAddressAllow: metrics.listen lets other machines ask, and who they are is not known here."
+        )
     try:
-        address = ipaddress.ip_address(broker)
+        address = ipaddress.ip_address("127.0.0.1" if spec.broker == "localhost" else spec.broker)
     except ValueError:
-        if broker != "localhost":
-            return f"# No IPAddressAllow: the address of '{broker}' is known only when it is looked up."
-        return "IPAddressDeny=any\nIPAddressAllow=localhost"
-    return f"IPAddressDeny=any\nIPAddressAllow={'localhost' if address.is_loopback else address}"
+        return f"# No IPAddressAllow: the address of '{spec.broker}' is known only when it is looked up."
+    allowed = ["localhost"] if address.is_loopback else [str(address)]
+    if spec.metrics == "local" and "localhost" not in allowed:
+        allowed.append("localhost")
+    return f"IPAddressDeny=any\nIPAddressAllow={' '.join(allowed)}"
 
 
 def stand_in_text(spec: ServiceSpec) -> str:
@@ -154,8 +171,10 @@ Type=notify
 NotifyAccess=main
 ExecStart={command}
 {environment}
+ExecReload=/bin/kill -HUP $MAINPID
 {secrets}Restart=always
 RestartSec=1
+RestartPreventExitStatus=75
 WatchdogSec=30
 TimeoutStartSec=120
 TimeoutStopSec=30

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -34,6 +36,14 @@ def train(history: Path, out: Path, *options: str) -> subprocess.CompletedProces
     """Run `edge-lstm train` as a user would."""
     command = [sys.executable, "-m", "edge_lstm", "train", str(history), "--out", str(out), *options]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+
+
+@pytest.fixture
+def quick_folder() -> Iterator[Path]:
+    """A folder in memory where there is one, for what flushes thousands of times."""
+    memory = Path("/dev/shm")  # noqa: S108 - a parent of a folder of ours, no more
+    with TemporaryDirectory(dir=memory if memory.is_dir() else None) as made:
+        yield Path(made)
 
 
 @pytest.fixture(scope="session")

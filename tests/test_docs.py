@@ -91,6 +91,23 @@ def test_pages_are_reachable() -> None:
     assert set() == pages - linked - {"index.md"}
 
 
+EVENT = re.compile(r"""event\(\s*f?"([a-z_]+(?:\.[a-z_{][a-z_.{}]*)?)\"""")
+
+
+def test_every_event_of_the_log_is_explained() -> None:
+    """Who looks a line of the daemon's log up finds it, with what to do."""
+    found = {
+        name
+        for path in (ROOT / "edge_lstm").rglob("*.py")
+        for name in EVENT.findall(_text(path))
+        if "{" not in name and ">>>" not in name
+    }
+    page = _text(ROOT / "docs" / "troubleshooting.md")
+
+    assert len(found) > 30
+    assert set() == {name for name in found if f"`{name}`" not in page}
+
+
 @pytest.mark.parametrize("command", re.findall(r"^make (\w+)", _text(ROOT / "README.md"), re.MULTILINE))
 def test_readme_make_target_exists(command: str) -> None:
     """The targets that the README names are in the Makefile."""

@@ -87,7 +87,7 @@ class Field:
         out = np.empty((runs, rows, len(heads)))
         for t in range(rows):
             said = self._stepper.step_batch(z[:, t], states, memory)
-            expected = scorer.expectation(said, z[:, t, None], previous)
+            expected = scorer.expectation(said, z[:, t], previous)
             skip = np.broadcast_to(scorer.silent(first=t == 0), said.shape)
             scorer.update(bias, smoothed, z[:, t, None] - expected, skip=skip)
             out[:, t] = np.log1p(scorer.mean(smoothed) / self._scale)

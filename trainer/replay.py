@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
+from operator import itemgetter
 from pathlib import Path
 
 import msgspec
@@ -26,6 +27,7 @@ from edge_lstm.core.detector import Detector, Event
 from edge_lstm.errors import OperatorError
 from edge_lstm.selftest import verify
 from edge_lstm.times import format_time
+from trainer.batches import batches
 from trainer.data import History
 from trainer.report import AssetRecording, Recording, episodes_of, render_replay
 
@@ -105,38 +107,38 @@ def replay(
         max_assets=len(names),
         replayed=True,
     )
-    out, total = Replayed(), sum(len(segment.time_ns) for segment in history.segments)
-    for reading in _readings(history, asset):
-        out.readings += 1
-        _sort(out, detector.push(reading), reading, history.channels)
-        if out.readings % 1000 == 0:
-            progress(out.readings / total)
+    total = sum(len(segment.time_ns) for segment in history.segments)
+    done, found = 0, list[tuple[int, Event, tuple[float, ...]]]()
+    for batch in batches(history, asset):
+        for number, event in detector.push_many([reading for _, reading in batch]):
+            place, reading = batch[number]
+            found.append((place, event, _values(reading, history.channels, of=event)))
+        done += len(batch)
+        progress(done / total)
+    out = Replayed(readings=done)
+    for _, event, values in sorted(found, key=itemgetter(0)):  # as if one by one
+        _sort(out, event, values)
     return out
 
 
-def _readings(history: History, asset: str) -> Iterator[Reading]:
-    for segment in history.segments:
-        name = segment.asset or asset
-        for time_ns, row in zip(segment.time_ns.tolist(), segment.values.tolist(), strict=True):
-            values = {
-                channel: None if np.isnan(value) else value
-                for channel, value in zip(history.channels, row, strict=True)
-            }
-            yield Reading(name, time_ns, values)
+def _values(reading: Reading, channels: tuple[str, ...], *, of: Event) -> tuple[float, ...]:
+    """What a score is shown beside; nothing for other events."""
+    if not isinstance(of, Score):
+        return ()
+    values = (reading.values[channel] for channel in channels)
+    return tuple([np.nan if value is None else value for value in values])
 
 
-def _sort(out: Replayed, events: list[Event], reading: Reading, channels: tuple[str, ...]) -> None:
-    for event in events:
-        if isinstance(event, Score):
-            out.scores.append(event)
-            values = (reading.values[channel] for channel in channels)
-            out.values.append(tuple(np.nan if value is None else value for value in values))
-        elif isinstance(event, Alert):
-            out.alerts.append(event)
-        elif isinstance(event, Commission):
-            out.commissions.append(event)
-        elif isinstance(event, Reject):
-            out.rejects[event.reason] = out.rejects.get(event.reason, 0) + 1
+def _sort(out: Replayed, event: Event, values: tuple[float, ...]) -> None:
+    if isinstance(event, Score):
+        out.scores.append(event)
+        out.values.append(values)
+    elif isinstance(event, Alert):
+        out.alerts.append(event)
+    elif isinstance(event, Commission):
+        out.commissions.append(event)
+    elif isinstance(event, Reject):
+        out.rejects[event.reason] = out.rejects.get(event.reason, 0) + 1
 
 
 def replay_lines(replayed: Replayed) -> list[str]:

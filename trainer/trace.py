@@ -115,7 +115,7 @@ def levels(scoring: Scoring, one: Trace) -> Floats:
 def fused(scoring: Scoring, one: Trace) -> Floats:
     """The score of every row, (rows,)."""
     scorer = Scorer(scoring, one.scored)
-    return np.array([scorer.fuse(smoothed)[0] for smoothed in _memories(scoring, one)[1]])
+    return scorer.fuse(scorer.levels(_memories(scoring, one)[1]))
 
 
 def _memories(scoring: Scoring, one: Trace) -> tuple[Floats, Floats]:

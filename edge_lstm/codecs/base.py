@@ -1,130 +1,155 @@
-"""What all codecs share: the port, and how numbers and times are taken from decoded JSON."""
+"""What all codecs share: the port, and the caps that hold before and while a payload is read."""
 
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 
-from edge_lstm.contracts.config import InputConfig
 from edge_lstm.contracts.reading import Reading, Reject, RejectReason
-from edge_lstm.times import NS, format_time, parse_time
 
-__all__ = ["ABSENT", "Codec", "Decoded", "Envelope", "TimeReader", "decode_object", "dig", "to_number"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "MAX_MEMBERS",
+    "MAX_OBJECTS",
+    "MAX_READINGS",
+    "MAX_VALUES",
+    "Codec",
+    "CodecStateError",
+    "Decoded",
+    "Envelope",
+    "Stateless",
+    "TooLargeError",
+    "Wish",
+    "gathered",
+    "refused",
+    "unreadable",
+]
 
-ABSENT = object()
-"""What `dig` finds when nothing is there; null is something."""
+MAX_BYTES = 2**20
+"""Longest payload of the formats other than json and value, whatever ``mqtt.max_payload_bytes`` says."""
+MAX_DEPTH = 16
+"""Deepest nesting: objects and lists, tags of CBOR, messages of Protobuf."""
+MAX_READINGS = 1_000
+"""Most readings of one message."""
+MAX_MEMBERS = 4_096
+"""Most members of one object: channels of a reading and whatever stands beside them."""
+MAX_OBJECTS = 4_096
+"""Most objects and lists of one JSON text, and records of SenML: each takes some 200 bytes of memory."""
+MAX_VALUES = 8_192
+"""Most values of one message, over all its readings."""
 
-_CLOCK_SET_NS = 1_767_225_600 * NS  # 2026-01-01: a clock before this program was written has not been set
-_OBJECT = msgspec.json.Decoder(dict[str, Any])
+
+class TooLargeError(ValueError):
+    """There is more in a message than is read."""
 
 
-class Envelope(NamedTuple):
+class CodecStateError(ValueError):
+    """What is to be loaded was not written by `Codec.dump` of this version."""
+
+
+class Envelope(msgspec.Struct, frozen=True, gc=False):
     """What is known of a message besides its payload.
 
     Attributes:
-        asset: From the topic or the configuration.
-        channel: From the topic or the configuration, empty with format json.
+        asset: From the topic or the configuration, empty when the payload names it.
+        channel: From the topic or the configuration, empty when the payload names the channels.
         arrived_ns: Time of arrival, nanoseconds since 1970-01-01 UTC.
         retained: Whether the broker had kept it from before the subscription.
+        topic: Where it was published; only Sparkplug reads it.
+        reorder_ns: How long its readings may wait to be put in order.
     """
 
     asset: str
     channel: str
     arrived_ns: int
     retained: bool
+    topic: str = ""
+    reorder_ns: int = 0
 
 
-class Decoded(NamedTuple):
+class Wish(msgspec.Struct, frozen=True, gc=False):
+    """A message that a source is to be sent, with QoS 0 and not retained: it may be lost.
+
+    Attributes:
+        topic: Where to.
+        payload: Content.
+    """
+
+    topic: str
+    payload: bytes
+
+
+class Decoded(msgspec.Struct, frozen=True, gc=False):
     """What became of one message.
 
     Attributes:
-        item: The reading, or why there is none.
+        items: The readings, in order of time for one asset, or why there is none; never empty.
         odd: Channels whose value was there but was not a number; they count as missing.
+        wishes: What the source should be asked; a repetition is harmless, so is a loss.
+        stale: Assets that their source has declared dead: no value of theirs is current any more.
     """
 
-    item: Reading | Reject
+    items: tuple[Reading | Reject, ...]
     odd: tuple[str, ...] = ()
+    wishes: tuple[Wish, ...] = ()
+    stale: tuple[str, ...] = ()
 
 
 class Codec(Protocol):
-    """Reads the payloads of one input."""
+    """Reads the payloads of one input.
+
+    What comes out is a function of the messages so far alone, clocks have no part in it,
+    so a replay of recorded messages gives the same readings again.
+    """
 
     def decode(self, payload: bytes, envelope: Envelope) -> Decoded:
         """Read one payload; never raises for what is in it."""
         ...
 
+    def dump(self) -> bytes:
+        """What it remembers of earlier messages, for `load`; empty when it remembers nothing."""
+        ...
 
-def decode_object(payload: bytes, envelope: Envelope) -> dict[str, Any] | Reject:
-    """The JSON object of a payload. Of a key given twice the last value counts (docs/format-reading.md)."""
-    try:
-        return _OBJECT.decode(payload)
-    # ValueError: msgspec's own, and a key that is not UTF-8. RecursionError: thousands of nested objects.
-    except (ValueError, RecursionError) as error:
-        return Reject(RejectReason.UNDECODABLE, envelope.asset, str(error))
+    def load(self, raw: bytes) -> None:
+        """Go on from what another process remembered.
 
-
-def dig(source: dict[str, Any], path: str) -> Any:  # noqa: ANN401 - JSON is any data
-    """The value at a dotted path, or `ABSENT`. A key that has the dots in its name goes first."""
-    if path in source:
-        return source[path]
-    here: Any = source
-    for key in path.split("."):
-        if not isinstance(here, dict) or key not in here:
-            return ABSENT
-        here = here[key]
-    return here
+        Raises:
+            CodecStateError: ``raw`` is not from `dump`.
+        """
+        ...
 
 
-def to_number(value: Any) -> float | None:  # noqa: ANN401 - JSON is any data
-    """A finite number, or ``None``: a truth value is 1 or 0, text is never read as a number."""
-    if not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:  # an integer of hundreds of digits
-        return None
-    return number if math.isfinite(number) else None
+class Stateless:
+    """The part of a codec that remembers nothing."""
+
+    def dump(self) -> bytes:
+        """Nothing; see `Codec.dump`."""
+        return b""
+
+    def load(self, raw: bytes) -> None:
+        """Nothing; see `Codec.load`."""
+        if raw:
+            raise CodecStateError("this format has nothing to remember")
 
 
-class TimeReader:
-    """The time of a reading: from the object, or the time of arrival.
+def unreadable(error: Exception, asset: str) -> Decoded:
+    """A message that a decoder has given up, for the reason that it gave."""
+    reason = RejectReason.TOO_LARGE if isinstance(error, TooLargeError) else RejectReason.UNDECODABLE
+    return refused(reason, asset, str(error))
 
-    Args:
-        source: The input.
-    """
 
-    def __init__(self, source: InputConfig) -> None:
-        self._field, self._format = source.time_field, source.time_format
-        self._ahead_ns = round(source.max_ahead_s * NS)
+def refused(reason: RejectReason, asset: str, detail: str) -> Decoded:
+    """A message of which nothing is used; ``detail`` is cut to a line of bounded length."""
+    return Decoded((Reject(reason, asset, detail[:300]),))
 
-    def read(self, body: dict[str, Any] | None, envelope: Envelope) -> int | Reject:
-        """Nanoseconds since 1970-01-01 UTC, or why there is no time."""
-        if self._field is None or body is None:
-            if envelope.retained:
-                detail = (
-                    "kept by the broker from before the subscription, and no time_field says how old it is"
-                )
-                return Reject(RejectReason.STALE_RETAINED, envelope.asset, detail)
-            return envelope.arrived_ns
-        value = dig(body, self._field)
-        if not isinstance(value, str | int | float):
-            got = "nothing" if value is ABSENT else repr(value)[:60]
-            return self._bad(envelope, f"expected a time in '{self._field}', got {got}")
-        try:
-            time_ns = parse_time(value, self._format)
-        except (ValueError, OverflowError) as error:
-            return self._bad(envelope, str(error)[:200])
-        # One reading from the year 2100 would make every honest one after it late, for good.
-        if (
-            self._ahead_ns
-            and time_ns > envelope.arrived_ns + self._ahead_ns
-            and envelope.arrived_ns > _CLOCK_SET_NS
-        ):
-            return self._bad(envelope, f"{format_time(time_ns)} is further in the future than max_ahead_s")
-        return time_ns
 
-    @staticmethod
-    def _bad(envelope: Envelope, detail: str) -> Reject:
-        return Reject(RejectReason.BAD_TIME, envelope.asset, detail)
+def gathered(
+    found: dict[tuple[str, int], dict[str, float | None]], rejects: list[Reject], envelope: Envelope
+) -> tuple[Reading | Reject, ...]:
+    """Readings of values that came one by one: one an (asset, time_ns), in order of time, rejects last."""
+    late = (None, envelope.arrived_ns, envelope.reorder_ns)
+    readings = [Reading(asset, time_ns, values, *late) for (asset, time_ns), values in found.items()]
+    readings.sort(key=lambda reading: reading.time_ns)  # stable: equal times stay as they came
+    return (*readings, *rejects)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from edge_lstm.codecs.base import ABSENT, Decoded, Envelope, TimeReader, decode_object, dig, to_number
+from edge_lstm.codecs.base import Decoded, Envelope, Stateless, refused, unreadable
+from edge_lstm.codecs.fields import ABSENT, TimeReader, dig, to_number
+from edge_lstm.codecs.json_text import decode_json
 from edge_lstm.contracts.config import InputConfig
 from edge_lstm.contracts.reading import Reading, Reject, RejectReason
 
@@ -17,7 +19,7 @@ _EMPTY = {b"null": None, b"true": 1.0, b"false": 0.0}
 _MAX_BYTES = 512
 
 
-class PlainCodec:
+class PlainCodec(Stateless):
     """Reads ``12.5``, or with ``value_field`` ``{"value": 12.5, "time": …}``; see docs/format-reading.md.
 
     Args:
@@ -34,20 +36,24 @@ class PlainCodec:
         if self._value_field is None:
             value: Any = _plain(payload)
         else:
-            said = decode_object(payload, envelope)
-            if isinstance(said, Reject):
-                return Decoded(said)
-            body, value = said, dig(said, self._value_field)
+            try:
+                body = decode_json(payload)
+            except ValueError as error:
+                return unreadable(error, envelope.asset)
+            value = dig(body, self._value_field) if isinstance(body, dict) else ABSENT
         if value is ABSENT:
             wanted = "a number" if body is None else f"a value in '{self._value_field}'"
-            return Decoded(Reject(RejectReason.UNDECODABLE, envelope.asset, f"expected {wanted}"))
+            return refused(RejectReason.UNDECODABLE, envelope.asset, f"expected {wanted}")
         time_ns = self._time.read(body, envelope)
         if isinstance(time_ns, Reject):
-            return Decoded(time_ns)
+            return Decoded((time_ns,))
         name = self._names.get(envelope.channel, envelope.channel)
         number = to_number(value)
         odd = (name,) if number is None and value is not None else ()
-        return Decoded(Reading(envelope.asset, time_ns, {name: number}), odd)
+        reading = Reading(
+            envelope.asset, time_ns, {name: number}, None, envelope.arrived_ns, envelope.reorder_ns
+        )
+        return Decoded((reading,), odd)
 
 
 def _plain(payload: bytes) -> Any:  # noqa: ANN401 - a number, null, or ABSENT

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from edge_lstm.commands.backend import backend_option
-from edge_lstm.contracts.config import BackendChoice
+from edge_lstm.contracts.config import BackendChoice, DeviceConfig
 
 __all__ = ["run"]
 
@@ -44,7 +44,9 @@ def run(config: Path, bundle: Path | None, backend: BackendChoice | None, log_le
     Every key of the configuration can be set by an environment variable too, sections
     joined by two underscores: EDGE_LSTM__MQTT__HOST=broker.local
 
-    SIGTERM and SIGINT save the states and end it with exit code 0. Logs go to standard error.
+    SIGTERM and SIGINT save the states and end it with exit code 0. SIGHUP reads configuration
+    and bundle anew; when they cannot be used, that is logged and the old ones run on. Logs go
+    to standard error.
     """
     from edge_lstm.config import load_config  # noqa: PLC0415 - fast --help
     from edge_lstm.daemon import serve  # noqa: PLC0415
@@ -55,6 +57,9 @@ def run(config: Path, bundle: Path | None, backend: BackendChoice | None, log_le
         "backend": backend,
         "log_level": log_level,
     }
-    loaded = load_config(config, environ=os.environ, options=options)
-    setup_logs(loaded.log_level)
-    serve(loaded, environ=os.environ)
+
+    def load() -> DeviceConfig:
+        return load_config(config, environ=os.environ, options=options)
+
+    setup_logs(load().log_level)
+    serve(load, environ=os.environ)

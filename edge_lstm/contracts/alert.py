@@ -80,6 +80,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         model: Which model spoke.
         state: How old the LSTM state is.
         replayed: True when it was made from a recording and not from live readings.
+        seq: Number of this alert on this device, from 1 on and without gaps, so that a subscriber sees
+            what it missed; 0 in a retained alarm, and when it was made from a recording.
     """
 
     schema: Literal["edge-lstm.alert/1"] = ALERT_SCHEMA
@@ -101,3 +103,4 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     model: AlertModel
     state: AlertState
     replayed: bool = False
+    seq: int = 0

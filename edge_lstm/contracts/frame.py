@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-__all__ = ["Frame", "QualityEvent", "QualityReason"]
+__all__ = ["COUNTED_ONLY", "Frame", "QualityEvent", "QualityReason"]
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
@@ -37,16 +37,44 @@ class QualityReason(StrEnum):
     """A channel had no value for longer than the bundle allows."""
     OUT_OF_RANGE = "out_of_range"
     """A channel left its valid range: physically impossible, so a sensor fault."""
+    STUCK = "stuck"
+    """A channel repeats one value for longer than the site allows."""
+    SILENT = "silent"
+    """The asset has sent nothing for much longer than it usually does."""
+    CLOCK_JUMP = "clock_jump"
+    """The source's clock was set: time goes on from its new reading."""
+    FUTURE = "future"
+    """Readings are turned away that leapt ahead of our clock."""
+    SOURCE_RESTART = "source_restart"
+    """The source counts from anew."""
+    SEQ_CONFLICT = "seq_conflict"
+    """Different readings come under one sequence number or one time."""
+    LATE = "late"
+    """Many readings come too late to be scored."""
+    NEW_ASSETS = "new_assets"
+    """New assets come faster than the site allows; of no asset, once a minute."""
+    SHORT_GAP = "short_gap"
+    """Readings are missing, and not so many that the state starts anew."""
+    REORDERED = "reordered"
+    """A reading came after a newer one and was put in order."""
+    WAITED = "waited"
+    """Readings waited in vain for older ones, and complete no frame yet."""
+
+
+COUNTED_ONLY = frozenset({QualityReason.SHORT_GAP, QualityReason.REORDERED, QualityReason.WAITED})
+"""Reasons that are counted and neither logged nor published: they may come with every reading."""
 
 
 class QualityEvent(msgspec.Struct, frozen=True, gc=False):
     """The start or the end of a fault of the input, published on ``…/quality``.
 
+    What is over as soon as it is seen (a gap, a clock that was set) has no end.
+
     Attributes:
         asset: The machine.
         time_ns: Time of the frame at which it was noticed.
         reason: What is wrong.
-        active: True at the start, False at the end. A gap is noticed at its end only.
+        active: True at the start, False at the end.
         channel: The channel, or the empty string when it is the whole asset.
         detail: One line for people.
     """

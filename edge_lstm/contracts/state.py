@@ -11,42 +11,114 @@ from edge_lstm.contracts.commission import Commission
 
 __all__ = [
     "SNAPSHOT_VERSION",
+    "AdmissionMemory",
     "AlarmMemory",
     "AlignMemory",
+    "Burst",
     "CommissionMemory",
     "DetectorSnapshot",
+    "Held",
     "ResetReason",
     "StreamSnapshot",
 ]
 
-SNAPSHOT_VERSION = 2
+SNAPSHOT_VERSION = 3
 
 ResetReason = Literal["start", "gap", "command", "model", "commission"]
 
 
-class AlignMemory(msgspec.Struct):
-    """What `edge_lstm.core.align` knows of one asset.
+class Held(msgspec.Struct, array_like=True):
+    """A reading that waits until nothing older can come before it.
 
     Attributes:
-        last_time_ns: Time of the newest frame, or null before the first.
-        tick: Tick of the next frame.
-        values: Channel index to the value last seen, channel units.
-        missing: Frames in a row without a value, a number a channel.
-        impossible: Channel index to value, of the newest frame's values outside their range.
-        pending: Channel index to value of the frame still waiting for channels;
-            null is a channel that said it had no value.
-        pending_start_ns: Time of the first reading of that frame.
-        pending_time_ns: Time of the newest reading of that frame.
+        time_ns: Time of the reading.
+        due_ns: Time of arrival after which it waits no longer; 0 is never.
+        given: Channel index to value; null is a channel that said it had no value.
     """
 
-    missing: list[int]
+    time_ns: int
+    due_ns: int
+    given: dict[int, float | None]
+
+
+class Burst(msgspec.Struct, array_like=True):
+    """How much of one fault there was lately: rises with every case, falls with every good reading.
+
+    Attributes:
+        level: 0 is none.
+        told: Whether its start was told, and its end was not.
+    """
+
+    level: int = 0
+    told: bool = False
+
+
+class AlignMemory(msgspec.Struct, omit_defaults=True):
+    """What `edge_lstm.core.align` and `edge_lstm.core.intake` know of one asset.
+
+    Attributes:
+        values: Values last seen, in channel order and units; the centre where there was none.
+        missing: Frames in a row without a value, a number a channel; empty is none anywhere.
+        calm: Nothing is held, suspected or told that needs a look at every reading.
+        plain: Nor is anything missing, impossible or pending: whole readings in order are frames.
+        last_time_ns: Time of the newest frame, or null before the first.
+        tick: Tick of the next frame.
+        impossible: Channel index to value, of the newest frame's values outside their range.
+        pending: Channel index to time and value of the frame still waiting for channels.
+        pending_start_ns: Time of the first reading of that frame.
+        pending_time_ns: Time of the newest reading of that frame.
+        epoch: How often the source's clock was set.
+        newest_ns: Time of the newest reading that was held or gathered, or null before the first.
+        arrived_ns: Time of arrival of the newest reading that was no repeat, or 0.
+        interval_ns: Running estimate of the 95th percentile of the time between readings, a period at least.
+        silent: Whether the asset was called silent.
+        recent: Fingerprints of the newest readings, oldest first.
+        counts: Lowest channel of a reading to the newest sequence number of such readings, and
+            which of the 64 numbers up to it were seen (bit 0 is the newest).
+        held: Readings that wait to be put in order, oldest first.
+        run: Readings in a row whose clock disagrees with ours or with the readings before: number,
+            time and arrival of the first, time of the newest; null is none.
+        bursts: Faults that came lately, by reason.
+        repeats: Watched channel's index to its newest value, and the frames in a row that had it.
+    """
+
+    values: tuple[float, ...]
+    missing: list[int] = []
+    calm: bool = False
+    plain: bool = False
     last_time_ns: int | None = None
     tick: int = 0
-    values: dict[int, float] = {}
     impossible: dict[int, float] = {}
-    pending: dict[int, float | None] = {}
+    pending: dict[int, tuple[int, float | None]] = {}
     pending_start_ns: int = 0
     pending_time_ns: int = 0
+    epoch: int = 0
+    newest_ns: int | None = None
+    arrived_ns: int = 0
+    interval_ns: int = 0
+    silent: bool = False
+    recent: list[int] = []
+    counts: dict[int, tuple[int, int]] = {}
+    held: list[Held] = []
+    run: tuple[int, int, int, int] | None = None
+    bursts: dict[str, Burst] = {}
+    repeats: dict[int, tuple[float, int]] = {}
+
+
+class AdmissionMemory(msgspec.Struct):
+    """What `edge_lstm.core.admission` knows of new assets.
+
+    Attributes:
+        credit_ns: Unspent time; one new asset costs a minute over the number a minute.
+        last_ns: Time of arrival of the newest new asset.
+        refused: Readings of new assets that were turned away since it was told last.
+        told_ns: When it was told last, time of arrival; 0 is never.
+    """
+
+    credit_ns: int = 0
+    last_ns: int = 0
+    refused: int = 0
+    told_ns: int = 0
 
 
 class AlarmMemory(msgspec.Struct):
@@ -120,8 +192,10 @@ class DetectorSnapshot(msgspec.Struct):
         version: Version of this schema.
         bundle_sha256: Digest of the bundle the states belong to.
         streams: One entry an asset.
+        admission: Memory of the admission of new assets.
     """
 
     version: int
     bundle_sha256: str
     streams: list[StreamSnapshot]
+    admission: AdmissionMemory = msgspec.field(default_factory=AdmissionMemory)

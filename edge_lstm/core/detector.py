@@ -2,62 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm.contracts.alarm import AlarmOverrides
-from edge_lstm.contracts.alert import Alert, AlertModel
-from edge_lstm.contracts.commission import Commission, CommissionConfig
-from edge_lstm.contracts.frame import Frame, QualityEvent
+from edge_lstm.contracts.alert import AlertModel
+from edge_lstm.contracts.commission import CommissionConfig
+from edge_lstm.contracts.frame import Frame, QualityEvent, QualityReason
 from edge_lstm.contracts.manifest import Manifest
-from edge_lstm.contracts.reading import Reading, Reject, RejectReason
-from edge_lstm.contracts.score import Score, StreamStatus
-from edge_lstm.contracts.state import (
-    SNAPSHOT_VERSION,
-    AlarmMemory,
-    AlignMemory,
-    CommissionMemory,
-    DetectorSnapshot,
-    ResetReason,
-    StreamSnapshot,
-)
-from edge_lstm.core.alerts import AlertWriter, severity_of
+from edge_lstm.contracts.reading import Reading, Reject
+from edge_lstm.contracts.score import StreamStatus
+from edge_lstm.contracts.state import AlignMemory, CommissionMemory
+from edge_lstm.contracts.streams import StreamsConfig
+from edge_lstm.core.admission import Admission
+from edge_lstm.core.alerts import AlertWriter
 from edge_lstm.core.align import Aligner
 from edge_lstm.core.backend import Backend
-from edge_lstm.core.commission import Commissioner, scaling_of
-from edge_lstm.core.normalize import Normalizer, normalizers
+from edge_lstm.core.commission import Commissioner
+from edge_lstm.core.frames import FrameScorer, Wanted
+from edge_lstm.core.memory import StreamMemory
 from edge_lstm.core.quality import QualityGate
-from edge_lstm.core.scoring import Scorer
-from edge_lstm.core.stepper import Stepper
-from edge_lstm.core.streams import StreamTable
-from edge_lstm.core.threshold import AlarmRule, Transition
-from edge_lstm.core.when import ScoreWhen, scored_channels
-from edge_lstm.errors import SnapshotError
-from edge_lstm.times import NS
+from edge_lstm.core.rounds import Event, Failed, Rounds
+from edge_lstm.core.stream import Stream
 
 __all__ = ["Detector", "Event"]
 
-Event = Score | Alert | QualityEvent | Commission | Reject
 
-_SEVERITY_ORDER = ("warning", "minor", "major", "critical")
-
-
-@dataclass(slots=True)
-class _Stream:
-    """What one asset carries besides its row in the table."""
-
-    align: AlignMemory
-    commission: CommissionMemory | None = None
-    alarm: AlarmMemory = field(default_factory=AlarmMemory)
-    faults: set[str] = field(default_factory=set)
-    reset_ns: int = 0
-    reset_reason: ResetReason = "start"
-
-
-class Detector:
+class Detector(StreamMemory):
     """Scores each reading once, with the state of its asset. Pure: no clock, no sockets, no files.
 
     Args:
@@ -68,8 +41,13 @@ class Detector:
         node: The device, said in alerts.
         alarm: What the site says over the bundle's calibrated numbers.
         commission: How assets that the bundle does not name are learned.
+        streams: What is held to be a fault of a stream of readings.
         max_assets: Readings of more assets than this are rejected.
         replayed: Whether readings come from a recording; said in alerts.
+
+    Attributes:
+        channels: The model's channels.
+        first_seen: Assets that the newest batch brought, each with the number of its first reading.
 
     Raises:
         ConfigError: The site's rule ``score_when`` does not fit the model.
@@ -85,215 +63,181 @@ class Detector:
         weights: Mapping[str, NDArray[np.float64]] | None = None,
         alarm: AlarmOverrides | None = None,
         commission: CommissionConfig | None = None,
+        streams: StreamsConfig | None = None,
         max_assets: int = 1000,
         replayed: bool = False,
     ) -> None:
-        alarm = alarm or AlarmOverrides()
-        self.channels = manifest.channels
-        self._sha256, self._max_assets = sha256, max_assets
-        self._warm_up, self._clip = manifest.grid.warm_up, manifest.scoring.clip
-        self._update_every_ns = round(alarm.update_every_s * NS)
-        self._scaling, self._scalings = normalizers(manifest.scaling, manifest.assets, clip=self._clip)
-        self._aligner = Aligner(manifest.channels, manifest.grid, centre=manifest.scaling.centre)
-        self._gate = QualityGate(manifest.channels, hold_frames=manifest.grid.hold_frames)
-        self._stepper = Stepper(manifest, backend, weights or {})
-        self._scorer = Scorer(manifest.scoring, scored_channels(manifest.channels))
-        self._columns = np.arange(len(manifest.channels))
-        self._score_when = ScoreWhen(manifest, alarm)
-        self._rule = AlarmRule(manifest.threshold, alarm)
+        alarm, streams = alarm or AlarmOverrides(), streams or StreamsConfig()
 
         def model() -> AlertModel:
             return AlertModel(manifest.id, manifest.version, sha256, backend.name)
 
-        self._writer = AlertWriter(manifest.channels, node=node, model=model, replayed=replayed)
-        self._commissioner = Commissioner(manifest, commission or CommissionConfig(), node=node, model=model)
-        self._table = StreamTable(manifest)
-        self._streams: dict[str, _Stream] = {}
-
-    @property
-    def assets(self) -> list[str]:
-        """The assets seen so far, in order of appearance."""
-        return list(self._streams)
+        config = commission or CommissionConfig()
+        super().__init__(
+            manifest,
+            sha256=sha256,
+            aligner=Aligner(manifest.channels, manifest.grid, centre=manifest.scaling.centre, config=streams),
+            commissioner=Commissioner(manifest, config, node=node, model=model),
+        )
+        self.channels = manifest.channels
+        self.first_seen: list[tuple[int, str]] = []
+        self._admission = Admission(max_assets=max_assets, per_minute=streams.new_assets_per_minute)
+        hold = manifest.grid.hold_frames
+        self._gate = QualityGate(manifest.channels, hold_frames=hold, flatline=streams.flatline)
+        self._scorer = FrameScorer(
+            manifest,
+            backend,
+            weights or {},
+            alarm,
+            table=self._table,
+            writer=AlertWriter(manifest.channels, node=node, model=model, replayed=replayed),
+        )
 
     def push(self, reading: Reading) -> list[Event]:
         """Take one reading; everything it leads to, in order.
 
         Bad readings come back as `Reject`; nothing is raised for data.
         """
-        stream = self._streams.get(reading.asset)
-        if stream is None:
-            stranger = self._aligner.stranger(reading)
-            if stranger is not None:  # made-up names must not use up the places of real machines
-                return [stranger]
-            if len(self._streams) >= self._max_assets:
-                detail = f"max_assets is {self._max_assets}"
-                return [Reject(RejectReason.TOO_MANY_ASSETS, reading.asset, detail, reading.time_ns)]
-            stream = self._add(reading.asset)
-        events: list[Event] = []
-        for item in self._aligner.push(stream.align, reading):
-            events.extend(self._follow(stream, item))
-        return events
+        return [event for _, event in self.push_many((reading,))]
 
-    def flush(self) -> list[Event]:
-        """Close the frames that still wait for channels: the end of a recording."""
-        events: list[Event] = []
-        for asset, stream in self._streams.items():
-            for item in self._aligner.flush(stream.align, asset):
-                events.extend(self._follow(stream, item))
-        return events
+    def push_many(
+        self, readings: Sequence[Reading], *, wanted: Wanted | None = None, failed: Failed | None = None
+    ) -> list[tuple[int, Event]]:
+        """Take readings of any assets; the outcome is that of one after the other, bit for bit.
 
-    def reset(self, asset: str, *, reason: ResetReason = "command") -> None:
-        """Forget an asset's hidden and cell state; it warms up again. Unknown assets are ignored."""
-        if asset in self._streams:
-            self._streams[asset].align.tick = 0
-            self._streams[asset].reset_reason = reason
+        Args:
+            readings: In the order in which they came.
+            wanted: Says which scores to make; ``None`` is all. An alert needs no score of its own.
+            failed: Told which reading met a fault of ours; its asset then starts anew (reason
+                ``command``) and all else goes on. ``None`` raises the fault, and then no frame
+                of the batch that came after it is scored.
 
-    def open_alerts(self) -> list[Alert]:
-        """The last alert of every open episode."""
-        return [stream.alarm.alert for stream in self._streams.values() if stream.alarm.alert]
-
-    def commissions(self) -> list[Commission]:
-        """What was told last of every asset that is or was commissioned."""
-        memories = [stream.commission for stream in self._streams.values()]
-        return [memory.told for memory in memories if memory is not None and memory.told is not None]
-
-    def snapshot(self) -> DetectorSnapshot:
-        """Everything remembered, to be written down at once (it shares memory with the detector)."""
-        streams = [
-            StreamSnapshot(
-                asset,
-                self._table.dump(asset),
-                s.align,
-                s.alarm,
-                sorted(s.faults),
-                s.reset_ns,
-                s.reset_reason,
-                s.commission,
-            )
-            for asset, s in self._streams.items()
-        ]
-        return DetectorSnapshot(SNAPSHOT_VERSION, self._sha256, streams)
-
-    def restore(self, snapshot: DetectorSnapshot) -> None:
-        """Take back what `snapshot` gave; only on a detector that has seen nothing.
-
-        Raises:
-            SnapshotError: It is of another bundle or another version.
+        Returns:
+            Each event with the number of its reading, in order.
         """
-        if snapshot.version != SNAPSHOT_VERSION:
-            raise SnapshotError(
-                "saved states are of another version",
-                expected=str(SNAPSHOT_VERSION),
-                got=str(snapshot.version),
-            )
-        if snapshot.bundle_sha256 != self._sha256:
-            raise SnapshotError(
-                "saved states belong to another bundle",
-                expected=self._sha256[:16],
-                got=snapshot.bundle_sha256[:16],
-            )
-        for saved in snapshot.streams:
-            stream = self._add(saved.asset)
-            self._table.load(saved.asset, saved.arrays)
-            stream.align, stream.alarm, stream.faults = saved.align, saved.alarm, set(saved.faults)
-            stream.reset_ns, stream.reset_reason = saved.reset_ns, saved.reset_reason
-            stream.commission = self._commissioner.resume(saved.asset, saved.commission)
-            self._use_learned(stream.commission)
+        rounds, gate, push = Rounds(self._scorer, wanted, failed), self._gate, self._aligner.push
+        self._batches += 1
+        self.first_seen = []
+        streams, batch = self._streams, self._batches
+        for number, reading in enumerate(readings):
+            stream, item = streams.get(reading.asset), 0
+            try:
+                if stream is None:
+                    found = self._stranger(number, reading)
+                    if isinstance(found, list):
+                        for said in found:
+                            rounds.say(number, 0, said)
+                        continue
+                    stream = found
+                stream.used = batch
+                for made in push(stream.align, reading):
+                    if type(made) is Frame and stream.commission is None:  # nearly all
+                        for event in gate.check(made, stream.align, stream.faults):
+                            rounds.say(number, item, event)
+                        rounds.add(number, item, stream, made)
+                    else:
+                        self._follow(rounds, number, item, stream, made)
+                    item += 1
+            except Exception as error:  # noqa: BLE001 - it concerns this stream alone
+                rounds.fail(number, stream, error)
+        return rounds.events()
 
-    def _add(self, asset: str) -> _Stream:
-        self._table.add(asset)
-        stream = self._streams[asset] = _Stream(self._aligner.fresh(), self._commissioner.fresh(asset))
-        return stream
+    def flush(self, *, wanted: Wanted | None = None) -> list[Event]:
+        """Close the frames that still wait for channels: the end of a recording."""
+        return self._sweep(self._aligner.flush, wanted) or []
 
-    def _follow(self, stream: _Stream, item: Frame | QualityEvent | Reject) -> Iterator[Event]:
-        if not isinstance(item, Frame):
-            if isinstance(item, QualityEvent):
-                stream.reset_reason = "gap"
-            yield item
+    def tick(self, now_ns: int, since_ns: int = 0, *, wanted: Wanted | None = None) -> list[Event] | None:
+        """What is due when nothing comes: readings that waited long enough, and sensors fallen silent.
+
+        Args:
+            now_ns: The time, of the clock that gives times of arrival.
+            since_ns: Since when readings could have come, of the same clock.
+            wanted: Says which scores to make; ``None`` is all.
+
+        Returns:
+            The events, or ``None`` when nothing was due, and nothing has changed.
+        """
+        return self._sweep(lambda memory, asset: self._aligner.tick(memory, asset, now_ns, since_ns), wanted)
+
+    def stale(self, asset: str, now_ns: int) -> list[Event]:
+        """The source of an asset has said that it is dead: a silence that needs no waiting for.
+
+        Args:
+            asset: The machine; one that is not in memory is ignored.
+            now_ns: The time, of the clock that gives times of arrival.
+        """
+        stream = self._streams.get(asset)
+        said = None if stream is None else self._aligner.stale(stream.align, asset, now_ns)
+        if stream is None or said is None:
+            return []
+        stream.used = self._batches = self._batches + 1
+        return [said]
+
+    def _sweep(
+        self,
+        make: Callable[[AlignMemory, str], Iterable[Frame | QualityEvent | Reject]],
+        wanted: Wanted | None,
+    ) -> list[Event] | None:
+        """Go on with what the aligner makes of every asset without a reading; by asset, in order."""
+        rounds, changed = Rounds(self._scorer, wanted, None), False
+        self._batches += 1
+        for number, (asset, stream) in enumerate(self._streams.items()):
+            for item, made in enumerate(make(stream.align, asset)):
+                stream.used, changed = self._batches, True
+                self._follow(rounds, number, item, stream, made)
+        return [event for _, event in rounds.events()] if changed else None
+
+    def _stranger(self, number: int, reading: Reading) -> Stream | list[Reject | QualityEvent]:
+        """An asset that is not in memory: brought back, or new, or turned away."""
+        saved = self.fetch(reading.asset) if self.fetch is not None and self.away else None
+        if saved is not None:
+            self.adopt(saved)
+            return self._streams[reading.asset]
+        unusable = self._aligner.stranger(reading)
+        if unusable is not None:  # made-up names must not use up the places of real machines
+            return [unusable]
+        known = len(self._streams) + self.away
+        refused = self._admission.refuse(self.newcomers, reading, known=known)
+        if refused:
+            return refused
+        self.first_seen.append((number, reading.asset))
+        return self._add(reading.asset)
+
+    def _follow(
+        self, rounds: Rounds, number: int, item: int, stream: Stream, made: Frame | QualityEvent | Reject
+    ) -> None:
+        """Go on with what the aligner made of a reading."""
+        if isinstance(made, Frame):
+            for event in self._gate.check(made, stream.align, stream.faults):
+                rounds.say(number, item, event)
+            if stream.commission is None or self._commissioner.is_done(stream.commission):
+                rounds.add(number, item, stream, made)
+            else:
+                self._commission(rounds, number, item, stream, stream.commission, made)
             return
-        yield from self._gate.check(item, stream.align, stream.faults)
-        if stream.commission is not None and not self._commissioner.is_done(stream.commission):
-            yield from self._commission(stream.commission, item)
-            return
-        score, transition = self._score(stream, item)
-        yield score
-        alert = self._alert(stream, item, score, transition)
-        if alert is not None:
-            yield alert
+        if isinstance(made, QualityEvent) and made.reason is QualityReason.GAP:
+            if stream.queued:  # alerts of frames before this one tell of the reset before this one
+                rounds.score(restarting=stream)
+            stream.reset_reason = "gap"
+        rounds.say(number, item, made)
 
-    def _commission(self, memory: CommissionMemory, frame: Frame) -> Iterator[Event]:
+    def _commission(
+        self,
+        rounds: Rounds,
+        number: int,
+        item: int,
+        stream: Stream,
+        memory: CommissionMemory,
+        frame: Frame,
+    ) -> None:
         """Learn from a frame in place of scoring it; frames that would not be scored do not count."""
-        counts = self._score_when.holds(frame)
+        counts = self._scorer.score_when.holds(frame)
         told = self._commissioner.take(memory, frame) if counts else None
         status = StreamStatus.COMMISSIONING if counts else StreamStatus.PAUSED
-        yield self._commissioner.unscored(memory, frame, status, threshold=self._rule.level)
+        score = self._commissioner.unscored(memory, frame, status, threshold=self._scorer.level)
+        if rounds.asks(stream, score):
+            rounds.say(number, item, score)
         if told is not None:
-            yield told
-        if self._use_learned(memory):
-            self.reset(frame.asset, reason="commission")
-
-    def _use_learned(self, memory: CommissionMemory | None) -> bool:
-        """Scale an asset as it was learned, if it was."""
-        if memory is None or memory.told is None or not self._commissioner.is_done(memory):
-            return False
-        self._scalings[memory.told.asset] = Normalizer(scaling_of(memory.told), clip=self._clip)
-        return True
-
-    def _score(self, stream: _Stream, frame: Frame) -> tuple[Score, Transition]:
-        """Advance the model by one frame and score it; the state advances for every frame."""
-        asset, first = frame.asset, frame.tick == 0
-        if first:
-            self._table.reset(asset)
-            stream.reset_ns = frame.time_ns
-        scaling = self._scalings.get(asset, self._scaling)
-        smoothed = self._table.view("smoothed", asset)  # (heads, channels)
-        z = scaling.forward(frame.values)  # (channels,)
-        said = self._stepper.step(z, self._table.states(asset), self._table.view("linear", asset))
-        expected = self._scorer.expectation(said, z, self._table.view("forecast", asset))
-        paused = not self._score_when.holds(frame)
-        skip = self._scorer.silent(first=first) | np.asarray(frame.masked) | paused
-        residual = z - expected
-        self._scorer.update(self._table.view("bias", asset), smoothed, residual, skip=skip)
-        value, parts = self._scorer.fuse(smoothed)
-        warming = frame.tick < self._warm_up
-        transition = "none" if paused else self._rule.step(stream.alarm, value, warming=warming)
-        is_open = transition == "open" or (stream.alarm.alert is not None and transition != "close")
-        status = StreamStatus.OPEN if is_open else StreamStatus.WARMING if warming else StreamStatus.NORMAL
-        status = StreamStatus.PAUSED if paused else status
-        loudest = self._scorer.most_surprised(residual, skip=skip)
-        shown = scaling.backward(expected[loudest, self._columns])
-        rebuilt = scaling.backward(expected[self._scorer.primary])
-        score = Score(
-            asset,
-            frame.tick,
-            frame.time_ns,
-            value,
-            self._rule.level,
-            status,
-            tuple((parts.sum(axis=0) / value if value > 0 else parts.sum(axis=0)).tolist()),
-            tuple(shown.tolist()),
-            tuple((np.asarray(frame.values) - rebuilt).tolist()),
-        )
-        return score, transition
-
-    def _alert(self, stream: _Stream, frame: Frame, score: Score, transition: Transition) -> Alert | None:
-        memory, last = stream.alarm, stream.alarm.alert
-        reset = (stream.reset_ns, stream.reset_reason)
-        if transition == "open":
-            memory.started_ns = frame.time_ns
-            memory.alert = self._writer.write("open", frame, score, memory, reset=reset)
-        elif transition == "close":
-            memory.alert = None
-            return self._writer.write("close", frame, score, memory, reset=reset)
-        elif last is not None and self._worth_an_update(memory, last, frame, score):
-            memory.alert = self._writer.write("update", frame, score, memory, reset=reset)
-        else:
-            return None
-        memory.alert_ns = frame.time_ns
-        return memory.alert
-
-    def _worth_an_update(self, memory: AlarmMemory, last: Alert, frame: Frame, score: Score) -> bool:
-        """Worse at once; otherwise no more often than the site allows."""
-        now = severity_of(memory.peak / score.threshold)
-        worse = _SEVERITY_ORDER.index(now) > _SEVERITY_ORDER.index(last.severity)
-        return worse or frame.time_ns - memory.alert_ns >= self._update_every_ns
+            rounds.say(number, item, told)
+        if self._use_learned(stream):
+            stream.restart("commission")

@@ -50,7 +50,8 @@ class LinearMembers:
     def __init__(self, heads: Sequence[Head], weights: Mapping[str, Floats]) -> None:
         self._depth, alphas = depth(heads), memory_alphas(heads)
         self._alphas = np.array(alphas).reshape(-1, 1)
-        self._maps: list[tuple[int, NDArray[np.intp], Floats, Floats]] = []
+        self._past = all(0 not in head.lags for head in heads)
+        self._maps: list[tuple[int, NDArray[np.intp] | None, Floats, Floats]] = []
         for i, head in enumerate(heads):
             if not (head.lags or head.memory):
                 continue
@@ -65,8 +66,11 @@ class LinearMembers:
                     got="none" if matrix is None else f"{matrix.shape}",
                     do="build the bundle again",
                 )
-            places = (np.array(rows)[:, None] * channels + np.arange(channels)).ravel()
-            self._maps.append((i, places, matrix[0], matrix[1:]))
+            known = self._depth + len(alphas) + (not self._past)  # rows that there are to take from
+            first = [row - self._past for row in rows]
+            places = (np.array(first)[:, None] * channels + np.arange(channels)).ravel()
+            all_in_order = first == list(range(known))
+            self._maps.append((i, None if all_in_order else places, matrix[0], matrix[1:]))
 
     def expect(self, z: Floats, memory: Floats, out: Floats) -> None:
         """Write what the linear heads expect of a frame, and take the frame into the memory.
@@ -81,14 +85,17 @@ class LinearMembers:
         flat = memory.reshape(-1)
         if math.isnan(flat.dot(flat)):  # a fresh memory: as if the first frame had been there for ever
             memory[:] = np.where(np.isnan(memory), z[..., None, :], memory)
-        known = np.concatenate([z[..., None, :], memory], axis=-2)
+        # Where no head looks at the frame itself, the memory is all there is to know.
+        known = memory if self._past else np.concatenate([z[..., None, :], memory], axis=-2)
         flat = known.reshape(*z.shape[:-1], 1, known.shape[-2] * known.shape[-1])
         for i, places, bias, matrix in self._maps:
             # One row a product: of many rows at once BLAS adds up in another order, and a
             # stream must be told the same, bit for bit, in a batch as alone.
-            out[..., i, :] = bias + (flat.take(places, axis=-1) @ matrix)[..., 0, :]
+            taken = flat if places is None else flat.take(places, axis=-1)
+            np.add(bias, (taken @ matrix)[..., 0, :], out=out[..., i, :])
         if self._depth:
-            memory[..., 1 : self._depth, :] = known[..., 1 : self._depth, :]
+            if self._depth > 1:
+                memory[..., 1 : self._depth, :] = memory[..., : self._depth - 1, :].copy()
             memory[..., 0, :] = z
         slow = memory[..., self._depth :, :]
         slow += self._alphas * (z[..., None, :] - slow)

@@ -12,9 +12,14 @@ from edge_lstm.contracts.alarm import AlarmOverrides
 from edge_lstm.contracts.manifest import Threshold
 from edge_lstm.contracts.state import AlarmMemory
 
-__all__ = ["AlarmRule", "Transition"]
+__all__ = ["AlarmRule", "Transition", "is_busy"]
 
 Transition = Literal["none", "open", "stay", "close"]
+
+
+def is_busy(memory: AlarmMemory) -> bool:
+    """Whether a score that is not above the level would change anything in a memory."""
+    return bool(memory.above or memory.quiet) or memory.alert is not None
 
 
 class AlarmRule:

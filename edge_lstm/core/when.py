@@ -15,6 +15,8 @@ from edge_lstm.rule import Rule
 
 __all__ = ["ScoreWhen", "scored_channels"]
 
+Floats = NDArray[np.float64]
+
 
 class ScoreWhen:
     """The rule ``score_when``: the site's, else the bundle's, else always.
@@ -38,6 +40,24 @@ class ScoreWhen:
     def holds(self, frame: Frame) -> bool:
         """Whether a frame is to be scored."""
         return self._rule is None or self._rule.holds(frame.values, frame.masked)
+
+    def pauses(self, values: Floats, masked: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+        """`holds`, turned round, of many frames.
+
+        Args:
+            values: Channel units, (frames, channels).
+            masked: True where the value is not one of this frame, (frames, channels); ``None``
+                is nowhere.
+
+        Returns:
+            True for frames that are not to be scored, (frames,); ``None`` when all are.
+        """
+        if self._rule is None:
+            return None
+        holds = np.broadcast_to(self._rule.columns(list(values.T)), len(values))
+        if masked is not None:
+            holds = holds & ~masked[:, self._rule.channels].any(axis=1)
+        return None if holds.all() else ~holds
 
 
 def scored_channels(channels: Sequence[Channel]) -> NDArray[np.bool_]:

@@ -14,9 +14,9 @@ what goes wrong with paho 2.x otherwise (numbers: docs/adr/0004 and its list of 
 from __future__ import annotations
 
 import select
-import ssl
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from paho.mqtt import client as paho
@@ -27,7 +27,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_lstm.clock import ArrivalClock
+from edge_lstm.io.limits import INFLIGHT, Limits
+from edge_lstm.io.paho_client import BulkClient
 from edge_lstm.io.settings import MqttSettings
+from edge_lstm.io.story import ConnectionLost
 from edge_lstm.io.transport import (
     Confirmed,
     Connected,
@@ -38,25 +41,12 @@ from edge_lstm.io.transport import (
     TransportEvent,
 )
 
-__all__ = ["Connection", "ConnectionLost"]
+__all__ = ["Connection"]
 
 _NO_SUBSCRIBERS = 0x10
 _TAKEN_OVER = 0x8E
-_INFLIGHT = 20
+_SLOW = (0x8A, 0x9F)  # banned, connection rate exceeded
 _RETAIN_IF_NEW = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
-
-
-class ConnectionLost(Exception):  # noqa: N818 - the usual end of a connection, not an error
-    """The connection has ended.
-
-    Args:
-        reason: Why, in one line.
-        taken_over: Whether another client with our id has taken our place.
-    """
-
-    def __init__(self, reason: str, *, taken_over: bool = False) -> None:
-        self.reason, self.taken_over = reason, taken_over
-        super().__init__(reason)
 
 
 class Connection:
@@ -87,16 +77,22 @@ class Connection:
         self._ended: ConnectionLost | None = None
         self._tokens: dict[int, int | None] = {}  # one entry for each QoS 1 publication under way
         self._held: deque[tuple[Publication, int | None]] = deque()
-        self._window = _INFLIGHT
+        self.limits = Limits()
+        self.expiry_s: int | None = None
+        self.session_kept = False
         self._asked: dict[int, list[str]] = {}
+        self._answer_due = 0.0
         self.accepted = False
         self.refused: tuple[str, ...] = ()
-        self._client = client = paho.Client(
+        self._client = client = BulkClient(
             CallbackAPIVersion.VERSION2,
+            longest=settings.max_packet_bytes,
+            on_plain=self._on_plain,
             client_id=settings.client_id,
             protocol=settings.protocol,
             clean_session=None if self._is_5 else False,
             manual_ack=True,
+            transport="tcp" if settings.websocket_path is None else "websockets",
             reconnect_on_failure=False,
         )
         client.suppress_exceptions = False
@@ -104,6 +100,8 @@ class Connection:
         client.username_pw_set(settings.username, password)
         if settings.tls is not None:
             client.tls_set_context(settings.tls)
+        if settings.websocket_path is not None:
+            client.ws_set_options(path=settings.websocket_path)
         will = settings.will
         client.will_set(will.topic, will.payload, will.qos, will.retain)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
@@ -117,12 +115,12 @@ class Connection:
 
     # -------------------------------------------------------------------------------- network
 
-    def turn(self, timeout_s: float, *, read: bool, wake_fd: int) -> bool:
+    def turn(self, timeout_s: float, *, room: int, wake_fd: int) -> bool:
         """Wait for the network or for ``wake_fd``, and do what there is to do.
 
         Args:
             timeout_s: Longest wait, seconds.
-            read: Whether to read from the network; pausing holds the broker back.
+            room: Most packets to read; with 0 the network is not read, which holds the broker back.
             wake_fd: Ends the wait when it becomes readable.
 
         Returns:
@@ -134,17 +132,26 @@ class Connection:
         sock: Any = self._client.socket()
         if sock is None:
             raise self._ended or ConnectionLost("connection closed")
-        buffered = read and isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
-        readers = [wake_fd, sock] if read else [wake_fd]
+        buffered = room > 0 and self._client.buffered
+        readers = [wake_fd, sock] if room else [wake_fd]
         writers = [sock] if self._client.want_write() else []
         ready, writable, _ = select.select(readers, writers, [], 0 if buffered else timeout_s)
         if buffered or sock in ready:
-            self._check(self._client.loop_read())
-            self._send_held()
+            self._read(room)
         if writable:
             self._check(self._client.loop_write())
         self._check(self._client.loop_misc())
+        if self._asked and time.monotonic() >= self._answer_due:
+            raise ConnectionLost("no answer to SUBSCRIBE")
         return wake_fd in ready
+
+    def _read(self, room: int) -> None:
+        """Handle up to ``room`` packets that are there."""
+        for _ in range(room):
+            self._check(self._client.loop_read())
+            if not self._client.buffered:
+                break
+        self._send_held()
 
     def _check(self, code: MQTTErrorCode) -> None:
         if self._ended is not None:
@@ -167,20 +174,26 @@ class Connection:
 
     # -------------------------------------------------------------------------------- out
 
-    def publish(self, publication: Publication, token: int | None = None) -> bool:
-        """Hand a publication to the network; false when it was dropped because the network is full."""
+    def publish(self, publication: Publication, token: int | None = None) -> str:
+        """Take a publication; why it can never be sent, or empty.
+
+        Raises:
+            BlockingIOError: It is of QoS 0 and the network is full.
+        """
+        if why := self.limits.refusal(publication):
+            return why
         if publication.qos:
             self._held.append((publication, token))
             self._send_held()
-            return True
-        if self._client.want_write():
-            return False  # paho's queue has no limit for QoS 0
-        info = self._client.publish(publication.topic, publication.payload, retain=publication.retain)
-        return info.rc == paho.MQTT_ERR_SUCCESS
+        elif self._client.want_write():
+            raise BlockingIOError  # paho's queue has no limit for QoS 0
+        else:
+            self._client.publish(publication.topic, publication.payload, retain=publication.retain)
+        return ""
 
     def _send_held(self) -> None:
         """Send what waits, never more at once than the broker allows: paho does not look at that."""
-        while self._held and len(self._tokens) < self._window:
+        while self._held and len(self._tokens) < self.limits.window:
             publication, token = self._held.popleft()
             info = self._client.publish(
                 publication.topic, publication.payload, qos=1, retain=publication.retain
@@ -189,9 +202,9 @@ class Connection:
                 raise ConnectionLost(paho.error_string(info.rc).rstrip("."))
             self._tokens[info.mid] = token
 
-    def ack(self, mid: int) -> None:
-        """Acknowledge a message of this connection."""
-        self._client.ack(mid, 1)
+    def ack(self, mids: Sequence[int]) -> None:
+        """Acknowledge messages of this connection, in this order."""
+        self._client.ack_all(mids)
 
     def subscribe(self, subscriptions: tuple[Subscription, ...]) -> None:
         """Ask for topics; what the broker had kept comes only for those it does not know of us yet.
@@ -205,6 +218,7 @@ class Connection:
         _, mid = self._client.subscribe(wanted)
         if mid is not None:
             self._asked[mid] = [s.filter for s in subscriptions]
+            self._answer_due = time.monotonic() + self._settings.connect_timeout_s
 
     def unsubscribe(self, filters: tuple[str, ...]) -> None:
         """Give up topics of an earlier configuration."""
@@ -221,28 +235,42 @@ class Connection:
         more: Properties | None,
     ) -> None:
         if reason.is_failure:
-            self._ended = ConnectionLost(f"the broker refuses us: {reason}")
+            self._ended = ConnectionLost(f"the broker refuses us: {reason}", slow=reason.value in _SLOW)
             return
-        self._window = min(_INFLIGHT, getattr(more, "ReceiveMaximum", _INFLIGHT))
-        self.accepted = True
+        self.limits = Limits(
+            window=min(INFLIGHT, getattr(more, "ReceiveMaximum", INFLIGHT)),
+            packet_bytes=getattr(more, "MaximumPacketSize", Limits().packet_bytes),
+            qos=getattr(more, "MaximumQoS", 2),
+            retain=bool(getattr(more, "RetainAvailable", 1)),
+        )
+        self.expiry_s = getattr(more, "SessionExpiryInterval", None)
+        self.accepted, self.session_kept = True, flags.session_present
         self._deliver(Connected(self._epoch, flags.session_present))
 
     def _on_disconnect(
         self, _client: object, _data: object, flags: paho.DisconnectFlags, reason: ReasonCode, _more: object
     ) -> None:
-        who = "the broker says" if flags.is_disconnect_packet_from_server else "connection lost:"
-        taken_over = flags.is_disconnect_packet_from_server and reason.value == _TAKEN_OVER
-        self._ended = self._ended or ConnectionLost(f"{who} {reason}", taken_over=taken_over)
+        if flags.is_disconnect_packet_from_server:
+            lost = ConnectionLost(f"the broker says {reason}", taken_over=reason.value == _TAKEN_OVER)
+        elif self._client.closed:
+            lost = ConnectionLost("the broker has closed the connection", closed=True)
+        else:
+            lost = ConnectionLost(f"connection lost: {reason}")
+        self._ended = self._ended or lost
 
     def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
+        head = message.dup << 3 | message.qos << 1 | message.retain
+        self._on_plain(message._topic, bytes(message.payload), head, message.mid)  # noqa: SLF001 - may be no text
+
+    def _on_plain(self, topic: bytes, payload: bytes, head: int, mid: int) -> None:
         try:
-            topic = message.topic
+            name = topic.decode()
         except UnicodeDecodeError:
-            topic = ""  # matches no input, so it is counted as a bad topic
-        now_ns = self._clock.now_ns()
-        payload = bytes(message.payload)
-        facts = (message.qos, message.retain, now_ns, message.mid, self._epoch, message.dup)
-        self._deliver(Message(topic, payload, *facts))
+            name = ""  # matches no input, so it is counted as a bad topic
+        now_ns, duplicate = self._clock.now_ns(), bool(head & 8)
+        self._deliver(
+            Message(name, payload, head >> 1 & 3, bool(head & 1), now_ns, mid, self._epoch, duplicate)
+        )
 
     def _on_publish(
         self, _client: object, _data: object, mid: int, reason: ReasonCode, _more: object

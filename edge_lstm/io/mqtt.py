@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import queue
-import random
 import socket
 import threading
 import time
@@ -20,16 +18,18 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from edge_lstm.clock import ArrivalClock
-from edge_lstm.io.backoff import Backoff
-from edge_lstm.io.connection import Connection, ConnectionLost
+from edge_lstm.io.connection import Connection
+from edge_lstm.io.handover import Handover
 from edge_lstm.io.settings import MqttSettings, read_password
+from edge_lstm.io.story import ConnectionLost, Pace, Story, why
 from edge_lstm.io.transport import (
+    Confirmed,
     Connected,
     Disconnected,
+    Message,
     Publication,
     Subscription,
     TransportEvent,
-    Woken,
 )
 from edge_lstm.logs import event
 
@@ -38,11 +38,9 @@ __all__ = ["MqttTransport"]
 log = logging.getLogger(__name__)
 
 _TURN_S = 1.0
-_PAUSED_S = 0.02
-_LASTING_S = 10.0
 _ASK_AGAIN_S = 60.0
-_SUMMARY_S = 300.0
-_MOST_AT_ONCE = 1000
+_MOST_AT_ONCE = 4000
+_MOST_A_TURN = 200
 
 
 class _Command(NamedTuple):
@@ -64,6 +62,8 @@ class MqttTransport:
         queue_limit: Events that may wait to be received; beyond it the network is not read.
     """
 
+    name = "paho"
+
     def __init__(
         self,
         settings: MqttSettings,
@@ -75,8 +75,9 @@ class MqttTransport:
     ) -> None:
         self._settings, self._subscriptions, self._obsolete = settings, subscriptions, obsolete
         self._clock, self._queue_limit = clock, queue_limit
-        # SimpleQueue: its put may interrupt its own get in a signal handler.
-        self._events: queue.SimpleQueue[TransportEvent] = queue.SimpleQueue()
+        self._events = Handover()
+        self._paused = False
+        self._taken_over = self._accepted = self._kept = False
         self._commands: deque[_Command] = deque()
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
@@ -88,20 +89,22 @@ class MqttTransport:
         self._current = 0
         self._dropped = 0  # by the network's side
         self._unsent = 0  # by the owner's side, while there is no connection
-        self._story = _Story(settings)
-        self._thread = threading.Thread(target=self._work, name="edge-lstm-mqtt", daemon=True)
+        self._story = Story(settings, self.name)
+        self._pace = Pace(settings)
+        self._thread = self._new_thread()
 
-    # ------------------------------------------------------------------------------------- owner's side
+    def _new_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._work, name="edge-lstm-mqtt", daemon=True)
 
     @property
     def alive(self) -> bool:
-        """Whether the network thread is at work."""
-        return self._thread.is_alive()
+        """Whether the network thread is at work; it ends once its place was taken."""
+        return self._thread.is_alive() and not self._taken_over
 
     @property
     def backlog(self) -> int:
         """Events that wait to be received."""
-        return self._events.qsize()
+        return self._events.waiting
 
     @property
     def dropped(self) -> int:
@@ -114,19 +117,27 @@ class MqttTransport:
 
     def receive(self, timeout_s: float) -> list[TransportEvent]:
         """What has happened since the last call, in order."""
-        found: list[TransportEvent] = []
-        try:
-            found.append(self._events.get(timeout=max(0.0, timeout_s)))
-            while len(found) < _MOST_AT_ONCE:
-                found.append(self._events.get_nowait())
-        except queue.Empty:
-            pass
+        self._revive()
+        found = self._events.take(timeout_s, _MOST_AT_ONCE)
         for one in found:
+            if type(one) is Message:
+                continue
             if isinstance(one, Connected):
                 self._current = one.epoch
             elif isinstance(one, Disconnected):
                 self._current = 0
+        if self._paused:
+            self._poke()
         return found
+
+    def _revive(self) -> None:
+        """A network thread that has died, of whatever, is replaced: it must not be silence."""
+        if self._thread.is_alive() or self._stopping.is_set() or self._taken_over or not self._epoch:
+            return
+        log.error(event("mqtt.thread_died", detail="a new one connects"))
+        self._end_connection(ConnectionLost("the network thread has died"), accepted=self._current != 0)
+        self._thread = self._new_thread()
+        self._thread.start()
 
     def publish(self, publication: Publication, *, token: int | None = None) -> None:
         """Send on the connection of the newest `Connected` received."""
@@ -141,7 +152,7 @@ class MqttTransport:
 
     def wake(self) -> None:
         """Make `receive` return a `Woken`."""
-        self._events.put(Woken())
+        self._events.wake()
 
     def stop(self, farewell: Publication, *, timeout_s: float) -> None:
         """Send what waits, say farewell, disconnect, end."""
@@ -165,19 +176,21 @@ class MqttTransport:
         with contextlib.suppress(OSError):  # full of pokes: it wakes anyway; closed: nobody is there any more
             self._wake_in.send(b"\0")
 
-    # ----------------------------------------------------------------------------------- network's side
-
     def _work(self) -> None:
-        backoff = Backoff(random.random)
         while not self._stopping.is_set():
             began = time.monotonic()
             lost = self._one_connection()
             if self._stopping.is_set():
-                break
-            if time.monotonic() - began > _LASTING_S:
-                backoff.reset()
-            delay_s = backoff.next_s(slow=lost.taken_over)
+                return
+            if lost.taken_over:  # to come back would drive the other one out, and so on for ever
+                self._story.lost(lost, None)
+                return
+            lasted_s = time.monotonic() - began if self._accepted else 0.0
+            rival = self._pace.rival(lost, kept=self._kept, lasted_s=lasted_s)
+            delay_s = self._pace.next_s(lost, lasted_s=lasted_s, rival=rival)
             self._story.lost(lost, delay_s)
+            if rival:
+                self._story.rival()
             self._stopping.wait(delay_s)
 
     def _one_connection(self) -> ConnectionLost:
@@ -189,26 +202,29 @@ class MqttTransport:
             self._greet(connection)
             self._serve(connection)
             lost = ConnectionLost("stopped")
-        except ConnectionLost as error:
-            lost = error
-        except OSError as error:
-            lost = ConnectionLost(error.strerror or str(error) or type(error).__name__)
-        except Exception as error:  # paho's parser lets anything through: crash only
-            lost = ConnectionLost(f"{type(error).__name__}: {error}")
-            log.debug("mqtt.connection_crashed", exc_info=True)
+        except Exception as error:  # noqa: BLE001 - paho's parser lets anything through: crash only
+            lost = why(error)
+        self._taken_over = lost.taken_over
         if connection is not None:
-            connection.close(politely=False)
-            if connection.accepted:
-                self._commands.clear()
-                self._events.put(Disconnected(self._epoch, lost.reason, lost.taken_over))
+            with contextlib.suppress(OSError):
+                connection.close(politely=False)
+        self._accepted = connection is not None and connection.accepted
+        self._kept = connection is not None and connection.session_kept
+        self._end_connection(lost, accepted=self._accepted)
         return lost
+
+    def _end_connection(self, lost: ConnectionLost, *, accepted: bool) -> None:
+        if accepted:
+            self._commands.clear()
+            self._events.gather(Disconnected(self._epoch, lost.reason, lost.taken_over))
+        self._events.hand_over()
 
     def _dial(self) -> Connection:
         return Connection(
             self._settings,
             epoch=self._epoch,
             clock=self._clock,
-            deliver=self._events.put,
+            deliver=self._events.gather,
             password=read_password(self._settings),
         )
 
@@ -222,10 +238,11 @@ class MqttTransport:
                 raise ConnectionLost("no answer to CONNECT")
             self._turn(connection, _TURN_S)
         self._story.connected()
+        self._story.session(connection.expiry_s)
         if self._obsolete:
             connection.unsubscribe(self._obsolete)
         connection.subscribe(self._subscriptions)
-        connection.publish(self._settings.online)
+        self._publish(connection, self._settings.online)
 
     def _serve(self, connection: Connection) -> None:
         ask_again = time.monotonic() + _ASK_AGAIN_S
@@ -241,70 +258,42 @@ class MqttTransport:
 
     def _turn(self, connection: Connection, timeout_s: float) -> None:
         """One turn of the network. While too much waits to be scored, nothing more is read."""
-        paused = self._events.qsize() >= self._queue_limit
-        timeout_s = min(timeout_s, _PAUSED_S) if paused else timeout_s
-        if connection.turn(timeout_s, read=not paused, wake_fd=self._wake_out.fileno()):
-            self._wake_out.recv(65536)
+        room = max(0, min(_MOST_A_TURN, self._queue_limit - self.backlog))
+        self._paused = room == 0
+        try:
+            if connection.turn(timeout_s, room=room, wake_fd=self._wake_out.fileno()):
+                self._wake_out.recv(65536)
+        finally:
+            self._events.hand_over()
 
     def _run_commands(self, connection: Connection) -> None:
         while self._commands:
             command = self._commands.popleft()
             if command.epoch != self._epoch:
                 continue
-            if not isinstance(command.what, Publication):
-                for mid in command.what:
-                    connection.ack(mid)
-            elif not connection.publish(command.what, command.token) and command.what.qos == 0:
-                self._dropped += 1
+            if isinstance(command.what, Publication):
+                self._publish(connection, command.what, command.token)
+            else:
+                connection.ack(command.what)
+
+    def _publish(self, connection: Connection, publication: Publication, token: int | None = None) -> None:
+        try:
+            failure = connection.publish(publication, token)
+        except BlockingIOError:
+            self._dropped += 1
+            return
+        if failure and token is not None:
+            self._events.gather(Confirmed(token, failure))
+            self._events.hand_over()
+        elif failure:
+            self._dropped += publication.qos == 0
+            self._story.refused(publication.topic, failure)
 
     def _part(self, connection: Connection) -> None:
         """The end on purpose: what waits goes out, then the farewell, and the broker is told."""
         self._run_commands(connection)
         if self._farewell is not None:
-            connection.publish(self._farewell)
+            self._publish(connection, self._farewell)
         while not connection.settled and time.monotonic() < self._deadline:
-            connection.turn(0.05, read=True, wake_fd=self._wake_out.fileno())
+            connection.turn(0.05, room=_MOST_A_TURN, wake_fd=self._wake_out.fileno())
         connection.close(politely=True)
-
-
-class _Story:
-    """Tells of the connection: the first failure at once, then a summary from time to time."""
-
-    def __init__(self, settings: MqttSettings) -> None:
-        self._where = {"host": settings.host, "port": settings.port}
-        self._reason = ""
-        self._attempts = 0
-        self._since = self._told = 0.0
-
-    def connected(self) -> None:
-        """We are in."""
-        after_s = round(time.monotonic() - self._since, 1) if self._attempts else None
-        log.info(event("mqtt.connected", **self._where, attempts=self._attempts or None, after_s=after_s))
-        self._attempts, self._reason = 0, ""
-
-    def lost(self, lost: ConnectionLost, delay_s: float) -> None:
-        """We are out, or were not let in."""
-        now = time.monotonic()
-        self._since = self._since if self._attempts else now
-        self._attempts += 1
-        if lost.taken_over:
-            log.error(
-                event(
-                    "mqtt.taken_over",
-                    **self._where,
-                    detail="another client uses our client_id: two daemons of one node?",
-                )
-            )
-        if lost.reason == self._reason and now - self._told < _SUMMARY_S:
-            return
-        attempts = self._attempts if lost.reason == self._reason else None
-        self._reason, self._told = lost.reason, now
-        log.warning(
-            event(
-                "mqtt.disconnected",
-                **self._where,
-                reason=lost.reason,
-                attempts=attempts,
-                retry_in_s=round(delay_s, 1),
-            )
-        )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from edge_lstm.contracts.config import DeviceConfig, TlsConfig
+from edge_lstm.contracts.config import CREDENTIAL, ClientChoice, DeviceConfig, MqttConfig, TlsConfig
 from edge_lstm.errors import ConfigError
 from edge_lstm.files import read_at_most
 from edge_lstm.io.transport import Publication
@@ -35,8 +35,12 @@ class MqttSettings:
         session_expiry_s: How long the broker remembers us, seconds.
         max_packet_bytes: Largest packet that the broker may send.
         receive_maximum: Most messages that the broker may send ahead of our acknowledgements.
-        connect_timeout_s: Longest wait for TCP, for TLS and for the broker's answer, each, seconds.
+        connect_timeout_s: Longest wait for TCP, for TLS and for the broker's answers, each, seconds.
+        retry_s: Longest wait before the second attempt to connect, seconds; it doubles from there.
+        retry_most_s: Longest wait before any attempt, seconds.
         tls: Context for TLS, or ``None``.
+        websocket_path: Path of MQTT over websockets, or ``None`` for MQTT over TCP.
+        client: Which transport is wanted.
         online: Published at every connection.
         will: Published by the broker when we vanish.
     """
@@ -52,7 +56,11 @@ class MqttSettings:
     max_packet_bytes: int = _LEAST_PACKET
     receive_maximum: int = 1000
     connect_timeout_s: float = 10.0
+    retry_s: float = 0.5
+    retry_most_s: float = 30.0
     tls: ssl.SSLContext | None = None
+    websocket_path: str | None = None
+    client: ClientChoice = "auto"
     online: Publication
     will: Publication
 
@@ -64,6 +72,7 @@ def mqtt_settings(config: DeviceConfig) -> MqttSettings:
         ConfigError: A file that it names cannot be used.
     """
     mqtt, topic = config.mqtt, f"{config.root}/availability"
+    _check_credentials(mqtt)
     settings = MqttSettings(
         host=mqtt.host,
         port=mqtt.port,
@@ -75,11 +84,28 @@ def mqtt_settings(config: DeviceConfig) -> MqttSettings:
         session_expiry_s=mqtt.session_expiry_s,
         max_packet_bytes=max(_LEAST_PACKET, 4 * mqtt.max_payload_bytes),
         tls=None if mqtt.tls is None else _tls_context(mqtt.tls),
+        receive_maximum=mqtt.inflight,
+        websocket_path=mqtt.websocket_path,
+        client=mqtt.client,
         online=Publication(topic, b"online", qos=1, retain=True),
         will=Publication(topic, b"offline", qos=1, retain=True),
     )
     read_password(settings)
     return settings
+
+
+def _check_credentials(mqtt: MqttConfig) -> None:
+    """Names of credentials became paths when the file was read, if systemd has given any."""
+    tls = mqtt.tls or TlsConfig()
+    keys = ("tls.ca_file", "tls.cert_file", "tls.key_file", "password_file")
+    for key, value in zip(keys, (tls.ca_file, tls.cert_file, tls.key_file, mqtt.password_file), strict=True):
+        if value is not None and value.startswith(CREDENTIAL):
+            raise ConfigError(
+                f"there are no systemd credentials here, so no {value!r}",
+                key=f"mqtt.{key}",
+                do=f"put LoadCredential={value.removeprefix(CREDENTIAL)}:/path into the unit; "
+                "outside the service, name the file itself",
+            )
 
 
 def read_password(settings: MqttSettings) -> str | None:

@@ -1,6 +1,7 @@
 """The port behind which the broker stands: messages in, publications out, nothing of any library.
 
-`edge_lstm.io.mqtt` implements it with paho-mqtt; another client is another file.
+`edge_lstm.io.lean` implements it with a client of our own for MQTT 5, `edge_lstm.io.mqtt`
+with paho-mqtt, and `edge_lstm.io.choice` takes one of them.
 
 One thread, the owner, calls everything here (`wake` may also come from a signal
 handler). What happens on the network comes back as events from `receive`, in order.
@@ -36,6 +37,7 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
         qos: 0 (may be lost) or 1 (confirmed by the broker).
         retain: Whether the broker keeps it for later subscribers.
         essential: Whether it may take the last room of an outbox; what is not is dropped earlier.
+        alert_seq: Number of the alert that it is, or 0.
     """
 
     topic: str
@@ -43,6 +45,7 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
     qos: int = 0
     retain: bool = False
     essential: bool = True
+    alert_seq: int = 0
 
 
 class Subscription(msgspec.Struct, frozen=True, gc=False):
@@ -52,8 +55,11 @@ class Subscription(msgspec.Struct, frozen=True, gc=False):
     qos: int
 
 
-class Message(msgspec.Struct, frozen=True, gc=False):
+class Message(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A message from the broker, to be acknowledged once its work is done.
+
+    The order of the fields is the journal's format (`edge_lstm.io.record`): new ones go to
+    the end, with a default.
 
     Attributes:
         topic: Where it was published.
@@ -94,7 +100,8 @@ class Disconnected(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         epoch: Number of the connection.
         reason: Why, in one line.
-        taken_over: Whether another client with our id has taken our place.
+        taken_over: Whether another client with our id has taken our place; the transport gives way to it
+            and does not come back, so its owner should end.
     """
 
     epoch: int
@@ -141,8 +148,13 @@ class Transport(Protocol):
     """
 
     @property
+    def name(self) -> str:
+        """What speaks MQTT: ``mqtt5`` or ``paho``."""
+        ...
+
+    @property
     def alive(self) -> bool:
-        """Whether it is still at work (connected or trying)."""
+        """Whether it is still at work (connected or trying); not any more once its place was taken."""
         ...
 
     @property

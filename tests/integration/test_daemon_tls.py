@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.broker
 
 
-def _certificate(folder: Path, name: str, authority: str | None, subject: str) -> None:
-    """``name.pem`` and ``name.key`` for the loopback address, signed by an authority or by itself."""
+def certificate(folder: Path, name: str, authority: str | None, subject: str) -> None:
+    """Write ``name.pem`` and ``name.key`` for the loopback address, signed by an authority or by itself."""
     command = [
         "openssl",
         "req",
@@ -47,10 +47,10 @@ def certificates(broker: Broker) -> Path:
     if shutil.which("openssl") is None:
         pytest.skip("openssl is absent: apt install openssl")
     folder = broker.folder
-    _certificate(folder, "ca", None, "authority")
-    _certificate(folder, "strange", None, "nobody")
-    _certificate(folder, "broker", "ca", "broker")
-    _certificate(folder, "device", "ca", "device")
+    certificate(folder, "ca", None, "authority")
+    certificate(folder, "strange", None, "nobody")
+    certificate(folder, "broker", "ca", "broker")
+    certificate(folder, "device", "ca", "device")
     broker.stop()
     lines = ["allow_anonymous true", "require_certificate true"]
     lines += [f"{key} {folder / name}" for key, name in (("cafile", "ca.pem"), ("certfile", "broker.pem"))]

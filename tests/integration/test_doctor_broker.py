@@ -15,6 +15,8 @@ import pytest
 from edge_lstm.contracts.config import DeviceConfig, InputConfig, MqttConfig, TlsConfig
 from edge_lstm.doctor.broker import broker as ask
 from edge_lstm.doctor.finding import Finding
+from edge_lstm.doctor.needs import fragment, needs
+from edge_lstm.doctor.probe import probe
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Broker, Listener
@@ -149,3 +151,56 @@ def test_the_whole_visit_has_a_limit() -> None:
         found = only(ask(site(server.getsockname()[1]), limit_s=0.3))
 
     assert "no answer within 0.3 s" in found.fact
+
+
+@pytest.mark.parametrize(("protocol", "window"), [("5", 41), ("3.1.1", 7)])
+def test_a_broker_is_measured(broker: Broker, listener: Listener, protocol: str, window: int) -> None:
+    """Window, queue, session and the way of an alert, as they are; afterwards no session is left.
+
+    With MQTT 5 Mosquitto takes the client's Receive Maximum in place of its own setting.
+    """
+    broker.stop()
+    broker.configure(["allow_anonymous true", "max_inflight_messages 7", "max_queued_messages 300"])
+    before = listener.subscribed
+    broker.start()
+    listener.wait(lambda: listener.subscribed > before, "our own return")
+    found = probe(site(broker.port, protocol=protocol), inflight=40, queued=1000)
+
+    assert ("", True, "arrived") == (found.problem, found.keeps_session, found.alert)
+    assert (window, 41) == (found.inflight, found.inflight_tried)
+    assert found.queued is not None
+    assert 290 <= found.queued <= 310
+    assert (2, 0) == found.mosquitto
+    topics = {topic for topic, _, _ in listener.heard}
+    assert {"edge-lstm/bench/doctor/probe", "edge-lstm/bench/doctor/alert"} == topics
+    if protocol == "5":
+        again = probe(site(broker.port), inflight=40, queued=100)
+        assert (141, 141) == (again.queued, again.queued_tried)
+
+
+def test_a_broker_that_lets_no_alert_through(broker: Broker) -> None:
+    """Refused by access control: said with the broker's reason, and measured as far as it goes."""
+    acl = broker.folder / "acl"
+    acl.write_text("topic read edge-lstm/#\n")
+    broker.stop()
+    broker.configure(["allow_anonymous true", f"acl_file {acl}"])
+    broker.start()
+    found = probe(site(broker.port), inflight=40, queued=100)
+
+    assert "refused: Not authorized" == found.alert
+    assert "not allowed to write edge-lstm/bench/doctor/probe" in found.problem
+    assert found.inflight is None
+
+
+def test_settings_are_taken_by_the_broker_and_do_what_they_say(broker: Broker) -> None:
+    """Mosquitto starts with what doctor writes, and the same measurement then finds nothing wanting."""
+    need = needs(1, 60)
+    place = broker.folder / "kept"
+    place.mkdir()
+    lines = fragment(need, site(1)).replace("/var/lib/mosquitto/", f"{place}/").splitlines()
+    broker.stop()
+    broker.configure(["allow_anonymous true", *lines])
+    broker.start()
+    found = probe(site(broker.port, protocol="3.1.1"), inflight=need.inflight, queued=need.queued_messages)
+
+    assert (found.inflight, found.queued) == (need.inflight, need.queued_messages)

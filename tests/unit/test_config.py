@@ -116,7 +116,8 @@ def test_config_least_file_has_the_defaults(path: Path, tmp_path: Path) -> None:
         pytest.param(
             f"{BASE}    qos: 2",
             "edge.yaml:5: inputs[0].qos: wrong value: expected one of 0, 1, got 2; "
-            "QoS 2 is confirmed before the reading is scored, so a restart would lose it; use 1",
+            "with QoS 2 the client confirms and forgets a reading before it is scored, and what it had "
+            "confirmed is lost with the process; use 1, whose repeats are recognised",
             id="qos-2",
         ),
         pytest.param(
@@ -202,10 +203,47 @@ def _with_input(text: str) -> str:
         (f"{BASE}mqtt: {{base: 'a//b'}}", "mqtt.base: cannot be one level of a topic"),
         (f"{BASE}mqtt: {{base: '$SYS'}}", "topics that begin with $ belong to the broker"),
         (f"{BASE}mqtt: {{client_id: ''}}", "mqtt.client_id: is not a name"),
+        (f"{BASE}mqtt: {{websocket_path: mqtt}}", "mqtt.websocket_path: is not a path"),
+        (f"{BASE}mqtt: {{client: mqtt5, websocket_path: /mqtt}}", "got mqtt5 with websockets"),
+        (f"{BASE}mqtt: {{client: mqtt5, protocol: 3.1.1}}", "got mqtt5 with protocol 3.1.1"),
+        (
+            f"{BASE}mqtt: {{username: u, password_file: 'credential:a/b'}}",
+            "mqtt.password_file: is not a cred",
+        ),
+        (f"{BASE}mqtt: {{tls: {{ca_file: 'credential:'}}}}", "mqtt.tls.ca_file: is not a credential"),
         (f"{BASE}mqtt: {{password_file: p}}", "mqtt.username: a password needs a user name"),
         (f"{BASE}mqtt: {{tls: {{cert_file: c}}}}", "mqtt.tls.key_file: certificate and key belong together"),
         (_with_input("topic: a/b"), "inputs[0].topic: does not say which machine it is"),
-        (_with_input("topic: a/{asset}\n    asset: x"), "got both"),
+        (_with_input("topic: a/{asset}\n    asset: x"), "got {asset} in the topic and the key asset"),
+        (
+            _with_input("topic: a\n    asset: x\n    asset_field: y"),
+            "got the key asset and the key asset_field",
+        ),
+        (_with_input("topic: a\n    format: senml"), "expected {asset} in the topic, or the key asset, got"),
+        (
+            _with_input("topic: a\n    format: senml\n    asset: x\n    time_field: t"),
+            "time_field: belongs to format json or cbor or value; the format itself says where that is",
+        ),
+        (
+            _with_input("topic: a/{asset}\n    format: value\n    channel: c\n    seq_field: n"),
+            "seq_field: belongs to format json or cbor",
+        ),
+        (
+            _with_input("topic: a\n    format: influx\n    asset: x\n    time_format: rfc3339"),
+            "time_format: line protocol has times as whole numbers: expected ns, us, ms or s; auto is ns",
+        ),
+        (_with_input("topic: a/{asset}\n    schema_field: v"), "schema_field: says nothing alone"),
+        (_with_input("topic: a/{asset}\n    schemas: ['1']"), "schemas: says nothing alone"),
+        (
+            _with_input("topic: spBv1.0/{asset}/#\n    format: sparkplug"),
+            "with format sparkplug node and device of the topic name the machine",
+        ),
+        (
+            _with_input("topic: spBv1.0/plant/DDATA/#\n    format: sparkplug"),
+            "does not hear everything that an edge node of Sparkplug says: expected spBv1.0/GROUP/#",
+        ),
+        (_with_input("topic: spBv1.0/+/#\n    format: sparkplug"), "does not hear everything"),
+        (_with_input("topic: spBv1.0/plant/+/+/+\n    format: sparkplug"), "does not hear everything"),
         (_with_input("topic: a\n    asset: x/y"), "inputs[0].asset: cannot be one level of a topic"),
         (_with_input("topic: a/{asset}/{channel}"), "inputs[0].format: with format json the channels are in"),
         (_with_input("topic: a/{asset}\n    format: value"), "does not say which channel it is"),
@@ -393,6 +431,14 @@ def test_config_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFac
     assert "\n" not in said
 
 
+@pytest.mark.parametrize("topic", ["spBv1.0/plant/#", "spBv1.0/plant/+/line-4/#", "spBv1.0/plant/+/+/#"])
+def test_config_sparkplug_topics(path: Path, topic: str) -> None:
+    """Filters that hear all of a node are good."""
+    text = BASE.replace("plant/{asset}/readings", f"{topic}\n    format: sparkplug")
+
+    assert topic == load(path, text).inputs[0].topic
+
+
 # ------------------------------------------------------------------------------- the example file
 
 
@@ -454,9 +500,9 @@ def test_example_explains_key(key: str) -> None:
         assert "Required." in comment
     elif not isinstance(default, msgspec.Struct):
         said = re.findall(r"Default: (\S+?)(?=\.? Example|\.? *$)", comment)[-1]
-        assert msgspec.to_builtins(default) == parse_yaml(said, source="comment").data
+        assert msgspec.json.decode(msgspec.json.encode(default)) == parse_yaml(said, source="comment").data
         if key != "inputs.time_field":  # the one key that the example sets, because one should
-            assert msgspec.to_builtins(default) == parse_yaml(value, source="file").data
+            assert msgspec.json.decode(msgspec.json.encode(default)) == parse_yaml(value, source="file").data
 
 
 @pytest.mark.parametrize("key", TlsConfig.__struct_fields__)
@@ -512,6 +558,19 @@ def test_settings_file_that_cannot_be_used(path: Path, mqtt: str, expected: str)
     config = load(path, f"{BASE}mqtt: {mqtt}")
     with pytest.raises(ConfigError, match=expected):
         mqtt_settings(config)
+
+
+def test_settings_take_credentials_of_systemd(path: Path, tmp_path: Path) -> None:
+    """credential:NAME is a file in the folder that systemd names; without that folder the key says so."""
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "secret").write_text("hidden")
+    text = f"{BASE}mqtt: {{username: u, password_file: 'credential:secret'}}"
+    made = mqtt_settings(load(path, text, {"CREDENTIALS_DIRECTORY": str(tmp_path / "given")}))
+    assert "hidden" == read_password(made)
+    with pytest.raises(ConfigError, match=r"mqtt\.password_file: .*LoadCredential=secret:/path"):
+        mqtt_settings(load(path, text))
+    with pytest.raises(ConfigError, match=r"mqtt\.tls\.key_file: .*LoadCredential=key:/path"):
+        mqtt_settings(load(path, f"{BASE}mqtt: {{tls: {{cert_file: c, key_file: 'credential:key'}}}}"))
 
 
 def test_settings_tls_checks_the_host_name(path: Path) -> None:

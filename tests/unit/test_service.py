@@ -6,9 +6,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from edge_lstm.contracts.config import DeviceConfig, InputConfig, MqttConfig, TlsConfig
+from edge_lstm.contracts.config import DeviceConfig, InputConfig, MetricsConfig, MqttConfig, TlsConfig
 from firmware_tools.service import ServiceSpec, check_prefix, service_spec, stand_in_text, unit_text
 
 ROOT = Path(__file__).parents[2]
@@ -108,10 +109,35 @@ def test_unit_allows_the_broker_and_no_other_address(broker: str, allowed: list[
     assert (["any"] if allowed else []) == lines_of(text, "IPAddressDeny")
 
 
+@pytest.mark.parametrize(
+    ("broker", "metrics", "allowed"),
+    [
+        ("192.168.1.10", MetricsConfig(listen="127.0.0.1:9464"), ["192.168.1.10 localhost"]),
+        ("192.168.1.10", MetricsConfig(listen="[::1]:9464"), ["192.168.1.10 localhost"]),
+        ("127.0.0.1", MetricsConfig(listen="127.0.0.1:9464"), ["localhost"]),
+        ("192.168.1.10", MetricsConfig(listen="192.168.1.9:9464", allow_remote=True), []),
+        ("broker.example", MetricsConfig(listen="127.0.0.1:9464"), []),
+    ],
+)
+def test_unit_lets_scrapers_in(broker: str, metrics: MetricsConfig, allowed: list[str]) -> None:
+    """A scraper on the machine itself must get through the filter that holds all others off."""
+    site = msgspec.structs.replace(config(MqttConfig(host=broker)), metrics=metrics)
+
+    assert allowed == lines_of(unit_text(service_spec("/opt/x", site)), "IPAddressAllow")
+
+
+def test_unit_reloads_and_does_not_fight_over_a_client_id() -> None:
+    """SIGHUP is what systemctl reload sends; 75 is another daemon with our id, and no restart helps."""
+    text = unit_text(ServiceSpec())
+
+    assert ["/bin/kill -HUP $MAINPID"] == lines_of(text, "ExecReload")
+    assert ["75"] == lines_of(text, "RestartPreventExitStatus")
+
+
 def test_unit_loads_the_secrets_that_the_configuration_uses() -> None:
-    """Files named in the credentials folder come from PREFIX/secrets; others are the operator's own."""
+    """Credentials, by name or by their place, come from PREFIX/secrets; other files are the operator's."""
     place = "/run/credentials/edge-lstm.service"
-    tls = TlsConfig(ca_file="/etc/ssl/ca.pem", cert_file=f"{place}/cert", key_file=f"{place}/key")
+    tls = TlsConfig(ca_file="/etc/ssl/ca.pem", cert_file=f"{place}/cert", key_file="credential:key")
     mqtt = MqttConfig(host="h", username="u", password_file=f"{place}/password", tls=tls)
 
     spec = service_spec("/opt/x", config(mqtt))
