@@ -193,6 +193,8 @@ def _assemble(
 
     def make() -> StateMachine:
         engine = make_engine(config, bundle, runner, clock=clock)
+        # Before the journal is taken again: it has readings of assets that rest on the disk.
+        engine.detector.fetch = fetcher(store)
         return StateMachine(engine, window=config.mqtt.inflight)
 
     begin = restore(
@@ -203,7 +205,6 @@ def _assemble(
         resident=config.resident_assets,
         alive=notifier.progress,
     )
-    begin.machine.engine.detector.fetch = fetcher(store)
     outbox = Outbox(
         clock.monotonic,
         store.waiting,

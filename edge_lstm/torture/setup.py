@@ -18,6 +18,8 @@ from edge_lstm.torture.verdict import Verdict
 
 __all__ = ["Job", "Setup", "share"]
 
+_TIERS: tuple[Tier, ...] = ("time", "bare", "seq")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
@@ -68,17 +70,20 @@ class Setup:
         return random.Random(f"{self.seed}/{name}")  # noqa: S311 - a test's choices
 
     def tier(self, number: int) -> Tier:
-        """Every third lane has readings that nothing tells apart but the broker's marks."""
-        return "bare" if self.bare or number % 3 == 2 else "time"
+        """Lanes differ: readings with a time, with a count too, and with nothing to tell them apart."""
+        return "bare" if self.bare else _TIERS[number % len(_TIERS)]
 
-    def site(self, node: str, port: int, *, tier: Tier, state: Path | None = None) -> Site:
-        """A daemon."""
+    def site(
+        self, node: str, port: int, number: int, *, tier: Tier | None = None, state: Path | None = None
+    ) -> Site:
+        """The daemon of one lane; its readings and settings follow from the lane's number."""
         return Site(
             self.folder / node,
             node,
             port,
             forks=self.forks,
-            tier=tier,
+            tier=tier or self.tier(number),
+            variant=number,
             state=state,
             bundle=self.bundle,
             weakness=self.weakness,

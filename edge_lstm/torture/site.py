@@ -23,6 +23,13 @@ _NEVER_S = 1e9
 _EXEC_EVERY = 16
 """One start in so many is by exec, imports and all; the others are forked from a process that has
 imported everything, so that kills meet the daemon at work and not at its imports."""
+_VARIANTS: tuple[dict[str, Any], ...] = (
+    {},
+    {"mqtt": {"client": "paho"}},
+    {"mqtt": {"inflight": 200}},
+    {"resident_assets": 6},
+)
+"""Both clients, a wider window, and streams that go to the disk and come back."""
 
 
 class Site:
@@ -38,6 +45,7 @@ class Site:
         bundle: A real bundle; ``None`` is the witness.
         weakness: What of `edge_lstm.torture.weaken` to leave out; ``None`` is nothing.
         quiet: Whether no reading is alarming.
+        variant: Which of some settings that must make no difference.
 
     Attributes:
         topic: Topic of the readings, with ``{asset}``.
@@ -46,7 +54,7 @@ class Site:
         faults: Ends that nobody asked for, one line each.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a daemon's place, name and settings
         self,
         folder: Path,
         node: str,
@@ -58,6 +66,7 @@ class Site:
         bundle: Path | None = None,
         weakness: str | None = None,
         quiet: bool = False,
+        variant: int = 0,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.node, self.tier = folder, node, tier
@@ -65,7 +74,7 @@ class Site:
         self.topic = f"torture/{node}/{{asset}}"
         self.starts, self.faults = 0, list[str]()
         self._port, self._bundle, self._weakness = port, bundle, weakness
-        self._forks, self._quiet = forks, quiet
+        self._forks, self._quiet, self._variant = forks, quiet, variant
         self._process: Process | None = None
         self._clock: LyingClock | None = None
         self.log = folder / "log"
@@ -83,15 +92,17 @@ class Site:
             source |= {"time_field": "time", "time_format": "ms"}
         if self.tier == "seq":
             source |= {"seq_field": "seq"}
+        variant = _VARIANTS[self._variant % len(_VARIANTS)]
         config = {
             "node": self.node,
             "bundle": str(self._bundle or "witness"),
             "state_dir": str(self.state),
-            "mqtt": {"port": self._port, "keepalive_s": 5},
+            "mqtt": {"port": self._port, "keepalive_s": 5, **variant.get("mqtt", {})},
             "inputs": [source],
             "alarm": {"update_every_s": _NEVER_S, "threshold": 1e9 if self._quiet else None},
             "publish": {"score_interval_s": 3600, "quality": False},
             "log_level": "info",
+            "resident_assets": variant.get("resident_assets", 10_000),
         }
         self._file.write_text(json.dumps(config, indent=1), "utf-8")
 

@@ -30,7 +30,9 @@ def read_states(folder: Path, bundle_sha256: str) -> dict[str, dict[str, bytes]]
             raise TortureError(f"the daemon left no states in {folder}", got=found.problem or None)
         if next(found.blocks, None) is not None:
             raise TortureError(f"the daemon ended without a last checkpoint in {folder}")
-        return {asset: msgspec.msgpack.decode(raw, type=StreamSnapshot).arrays for asset, raw in found.streams()}
+        return {
+            asset: msgspec.msgpack.decode(raw, type=StreamSnapshot).arrays for asset, raw in found.streams()
+        }
 
 
 class _Reader:

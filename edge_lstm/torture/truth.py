@@ -157,7 +157,8 @@ def expect(
     for stream in streams:
         chosen = range(len(stream.sent)) if kept is None else kept[stream.asset]
         for index in chosen:
-            reading = Reading(stream.asset, stream.times_ns[index], dict(stream.sent[index]))
+            seq = index + 1 if stream.tier == "seq" else None
+            reading = Reading(stream.asset, stream.times_ns[index], dict(stream.sent[index]), seq)
             said = detector.push(reading)
             alerts.update(
                 essence(msgspec.json.encode(one), stream.tier) for one in said if isinstance(one, Alert)

@@ -34,7 +34,7 @@ def broker_crash(setup: Setup) -> Verdict:
         chance = setup.chance(node)
         with setup.broker(f"broker-{number}", settings) as broker, closing(Proxy(broker.port)) as proxy:
             # Bare values cannot be told apart when the broker delivers them again unmarked.
-            site = setup.site(node, proxy.port, tier="time")
+            site = setup.site(node, proxy.port, number, tier="time")
             lane = setup.lane(site, broker.port)
             lane.begin()
             site.start()

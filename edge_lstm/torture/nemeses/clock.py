@@ -24,7 +24,7 @@ def clock(setup: Setup) -> Verdict:
         def campaign(number: int, trials: int) -> Verdict:
             node = f"clock-{number}"
             chance = setup.chance(node)
-            site = setup.site(node, broker.port, tier="bare" if number % 2 else "time")
+            site = setup.site(node, broker.port, number, tier="bare" if number % 2 else "time")
             lane = setup.lane(site, broker.port)
 
             def disturb(sensor: Peer, stream: Stream) -> None:

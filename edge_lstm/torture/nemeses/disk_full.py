@@ -23,7 +23,7 @@ def disk_full(setup: Setup) -> Verdict:
             node = f"full-{number}"
             chance = setup.chance(node)
             with closing(Disk(setup.folder / node)) as disk:
-                site = setup.site(node, broker.port, tier=setup.tier(number), state=disk.state)
+                site = setup.site(node, broker.port, number, state=disk.state)
                 lane = setup.lane(site, broker.port)
                 lane.begin()
                 site.start()

@@ -22,7 +22,7 @@ def kill(setup: Setup) -> Verdict:
         def campaign(number: int, kills: int) -> Verdict:
             node = f"kill-{number}"
             chance = setup.chance(node)
-            site = setup.site(node, broker.port, tier=setup.tier(number))
+            site = setup.site(node, broker.port, number)
             lane = setup.lane(site, broker.port)
             lane.begin()
             for _ in range(kills):
@@ -42,7 +42,7 @@ def crash_points(setup: Setup) -> Verdict:
 
         def campaign(number: int, trials: int) -> Verdict:
             node = f"points-{number}"
-            site = setup.site(node, broker.port, tier=setup.tier(number))
+            site = setup.site(node, broker.port, number)
             lane = setup.lane(site, broker.port)
             lane.begin()
             for trial in range(trials):

@@ -24,7 +24,7 @@ def partition(setup: Setup) -> Verdict:
         node = f"partition-{number}"
         chance = setup.chance(node)
         with setup.broker(f"broker-{number}") as broker, closing(Proxy(broker.port)) as proxy:
-            site = setup.site(node, proxy.port, tier=setup.tier(number))
+            site = setup.site(node, proxy.port, number)
             lane = setup.lane(site, broker.port)
             lane.begin()
             site.start()

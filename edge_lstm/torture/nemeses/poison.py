@@ -24,7 +24,7 @@ def poison(setup: Setup) -> Verdict:
         node = f"poison-{number}"
         chance = setup.chance(node)
         with setup.broker(f"broker-{number}") as broker, closing(Proxy(broker.port)) as proxy:
-            site = setup.site(node, proxy.port, tier="time")
+            site = setup.site(node, proxy.port, number, tier="time")
             lane = setup.lane(site, broker.port)
             root = f"edge-lstm/{node}"
 

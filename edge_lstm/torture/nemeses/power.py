@@ -27,7 +27,7 @@ def power_cut(setup: Setup) -> Verdict:
             node = f"power-{number}"
             chance = setup.chance(node)
             with closing(Disk(setup.folder / node)) as disk:
-                site = setup.site(node, broker.port, tier=setup.tier(number), state=disk.state)
+                site = setup.site(node, broker.port, number, state=disk.state)
                 lane = setup.lane(site, broker.port)
                 lane.begin()
                 for cut in range(cuts):
