@@ -8,9 +8,12 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
+
+from edge_lstm.errors import MissingExtraError
 
 __all__ = ["torture"]
 
@@ -91,6 +94,8 @@ def torture(
 
     Exit code 0 when everything held and every control failed, else 1.
     """
+    if find_spec("mqtt5") is None:
+        raise MissingExtraError("torture speaks MQTT with the package mqtt5", do="pip install mqtt5")
     from edge_lstm.torture.proof import page, table  # noqa: PLC0415 - fast --help
     from edge_lstm.torture.session import Session, chosen  # noqa: PLC0415
 

@@ -7,6 +7,7 @@ the harness can be seen to fail, is reached from here only.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 from collections.abc import Sequence
@@ -14,21 +15,23 @@ from pathlib import Path
 
 import msgspec
 
+from edge_lstm import daemon
 from edge_lstm.backends import Selected
 from edge_lstm.config import load_config
 from edge_lstm.contracts.config import DeviceConfig
-from edge_lstm.daemon import serve
 from edge_lstm.errors import OperatorError
+from edge_lstm.io.store import Store
 from edge_lstm.logs import setup_logs
 from edge_lstm.reload import Prepared
 from edge_lstm.torture.lying_clock import follow
-from edge_lstm.torture.weaken import WEAKNESSES, weaken
+from edge_lstm.torture.weaken import WEAKNESSES, replace, weaken
 from edge_lstm.torture.witness import WitnessBackend, witness_bundle
 
 __all__ = ["main"]
 
-_SNAPSHOT_S, _HEALTH_S = 0.3, 0.1
-"""Far more often than any site may say: a fault must have the chance to meet them."""
+_SNAPSHOT_S, _HEALTH_S, _SEGMENT_BYTES = 0.3, 0.1, 32_768
+"""Checkpoints, health and new segments of the journal come far more often than any site may have them: a
+fault must have the chance to meet them."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--clock", type=Path, help="a file with the error of this machine's clock")
     parser.add_argument("--weaken", choices=sorted(WEAKNESSES), help="leave a safeguard out")
     said = parser.parse_args(argv)
+    replace(daemon, "Store", functools.partial(Store, segment_bytes=_SEGMENT_BYTES))
     if said.weaken:
         weaken(said.weaken)
     if said.clock:
@@ -50,9 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     setup_logs(load().log_level)
     try:
         if said.real:
-            serve(load, environ=os.environ)
+            daemon.serve(load, environ=os.environ)
         else:
-            serve(load, environ=os.environ, prepare=_witness)
+            daemon.serve(load, environ=os.environ, prepare=_witness)
     except OperatorError as error:
         print(f"edge-lstm: {error}", file=sys.stderr)  # noqa: T201 - a program's last words
         return 1
@@ -64,10 +68,10 @@ def _witness(config: DeviceConfig) -> Prepared:
 
 
 def _hastened(config: DeviceConfig) -> DeviceConfig:
-    replace = msgspec.structs.replace
-    snapshot = replace(config.snapshot, interval_s=_SNAPSHOT_S)
-    publish = replace(config.publish, health_interval_s=_HEALTH_S)
-    return replace(config, snapshot=snapshot, publish=publish)
+    change = msgspec.structs.replace
+    snapshot = change(config.snapshot, interval_s=_SNAPSHOT_S)
+    publish = change(config.publish, health_interval_s=_HEALTH_S)
+    return change(config, snapshot=snapshot, publish=publish)
 
 
 if __name__ == "__main__":

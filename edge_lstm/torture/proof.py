@@ -22,6 +22,7 @@ _INTRODUCTION = (
     "What was done to daemons, and what became of their readings, states and alerts; "
     "[the guide](howto-torture.md) explains every column and what this cannot show."
 )
+_ENOUGH = 20
 _PACKAGES = ("numpy", "msgspec", "paho-mqtt", "mqtt5")
 
 
@@ -195,9 +196,14 @@ def _control_lines(rows: Sequence[Row]) -> list[str]:
 
 def _sure(rows: Sequence[Row]) -> list[str]:
     """The rule of three (Hanley and Lippman-Hand 1983): N trials without a failure."""
-    said = ["After N trials without a failure, a trial fails with a probability below 3/N (95 %)."]
-    clean = [row for row in rows if row.verdict.holds and row.verdict.trials]
-    return said + [f"{row.name}: below {300 / row.verdict.trials:.2g} %." for row in clean]
+    clean = [row for row in rows if row.verdict.holds and row.verdict.trials >= _ENOUGH]
+    return [
+        "After N trials without a failure, a trial fails with a probability below 3/N (95 %).",
+        "",
+        "| nemesis | below |",
+        "|---|---|",
+        *[f"| {row.name} | {300 / row.verdict.trials:.2f} % |" for row in clean],
+    ]
 
 
 def facts(*, seed: str, what: str, folder: Path) -> dict[str, str]:

@@ -76,7 +76,7 @@ NEMESES: Mapping[str, Nemesis] = {
         (
             Control("no fdatasync", "no_fdatasync"),
             Control("SQLite synchronous=NORMAL", "sqlite_normal"),
-            Control("no fsync of the folder", "no_dir_fsync", quiet=True),
+            Control("no fsync of the folder", "no_dir_fsync", quiet=True, trials=24),
         ),
         root=True,
     ),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -16,54 +16,57 @@ from edge_lstm.clock import ArrivalClock
 from edge_lstm.io.lean import LeanTransport
 from edge_lstm.io.mqtt import MqttTransport
 from edge_lstm.io.rows import Weakness
-from edge_lstm.io.store import Store
-from edge_lstm.io.transport import Message, TransportEvent
+from edge_lstm.io.transport import Message, Transport, TransportEvent
 from edge_lstm.redelivery import Redelivery
 
-__all__ = ["WEAKNESSES", "weaken"]
+__all__ = ["WEAKNESSES", "replace", "weaken"]
 
 _TRANSPORTS = (LeanTransport, MqttTransport)
 
 
+def replace(owner: object, name: str, value: object) -> None:
+    """Put something else in the place of a part of this process."""
+    getattr(owner, name)  # it must be there
+    setattr(owner, name, value)
+
+
 def _without(safeguard: Weakness) -> None:
     """The store knows how to leave out some of its own."""
-    daemon.Store = functools.partial(Store, weaken=frozenset({safeguard}))  # type: ignore[assignment,misc]  # the point of it
+    make = vars(daemon)["Store"]
+    replace(daemon, "Store", functools.partial(make, weaken=frozenset({safeguard})))
 
 
 def _auto_ack() -> None:
     """Messages are acknowledged when they come in, as a client without manual acknowledgement does."""
 
-    def weak(kind: type[LeanTransport | MqttTransport]) -> None:
-        receive, ack = kind.receive, kind.ack
+    def weak(kind: type) -> None:
+        receive, ack = vars(kind)["receive"], vars(kind)["ack"]
 
-        def receive_and_ack(self: LeanTransport | MqttTransport, timeout_s: float) -> list[TransportEvent]:
-            events = receive(self, timeout_s)
+        def receive_and_ack(self: Transport, timeout_s: float) -> list[TransportEvent]:
+            events: list[TransportEvent] = receive(self, timeout_s)
             for one in events:
                 if isinstance(one, Message) and one.qos:
                     ack(self, one.epoch, (one.mid,))
             return events
 
-        kind.receive, kind.ack = receive_and_ack, _nothing  # type: ignore[assignment,method-assign]  # the point of it
+        replace(kind, "receive", receive_and_ack)
+        replace(kind, "ack", lambda *_: None)
 
     for kind in _TRANSPORTS:
         weak(kind)
 
 
-def _nothing(_self: object, _epoch: int, _mids: Sequence[int]) -> None:
-    """It was acknowledged already."""
-
-
 def _poison_stays() -> None:
     """Messages that cannot be read are left unacknowledged, for somebody to look at."""
 
-    def weak(kind: type[LeanTransport | MqttTransport]) -> None:
-        receive = kind.receive
+    def weak(kind: type) -> None:
+        receive = vars(kind)["receive"]
 
-        def receive_good(self: LeanTransport | MqttTransport, timeout_s: float) -> list[TransportEvent]:
+        def receive_good(self: Transport, timeout_s: float) -> list[TransportEvent]:
             events = receive(self, timeout_s)
             return [one for one in events if not isinstance(one, Message) or _readable(one)]
 
-        kind.receive = receive_good  # type: ignore[assignment,method-assign]  # the point of it
+        replace(kind, "receive", receive_good)
 
     for kind in _TRANSPORTS:
         weak(kind)
@@ -78,20 +81,12 @@ def _readable(message: Message) -> bool:
 
 def _plain_clock() -> None:
     """Times of arrival are the machine's clock, whatever it does."""
-
-    def plain(_self: ArrivalClock) -> int:
-        return time.time_ns()
-
-    ArrivalClock.now_ns = plain  # type: ignore[method-assign]  # the point of it
+    replace(ArrivalClock, "now_ns", lambda _self: time.time_ns())
 
 
 def _no_dedupe() -> None:
     """Nothing is remembered of what the broker delivered."""
-
-    def new(_self: Redelivery, _message: Message) -> bool:
-        return False
-
-    Redelivery.again = new  # type: ignore[method-assign]  # the point of it
+    replace(Redelivery, "again", lambda _self, _message: False)
 
 
 WEAKNESSES: Mapping[str, Callable[[], None]] = {
