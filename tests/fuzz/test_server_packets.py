@@ -71,5 +71,5 @@ def test_transport_comes_back_after_every_mutated_packet(
         peer.publish(1, b"good")
         while b"good" != owner.receive(Message).payload:
             pass
-    owner.stop(WILL, timeout_s=0.1)
+    owner.stop(WILL, timeout_s=0.01)
     server.close()
