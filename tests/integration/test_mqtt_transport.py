@@ -222,6 +222,17 @@ def test_malformed_packet_ends_one_connection_only(server: Server, start: Start,
     assert owner.transport.alive
 
 
+def test_announced_length_is_judged_before_there_is_room_made(server: Server, start: Start) -> None:
+    """Five bytes can promise 256 MiB; nobody waits for them."""
+    owner = start()
+    peer = server.meet()
+    peer.accept()
+    owner.receive(Subscribed)
+    peer.socket.sendall(b"\x30\xff\xff\xff\x7f")
+
+    assert "more than the 1048576 we take" in owner.receive(Disconnected).reason
+
+
 def test_refused_connection_is_tried_again(
     server: Server, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
