@@ -48,6 +48,9 @@ bench-detection: $(VENV)/.dev ## detection on real recordings against baselines:
 bench-int8: $(VENV)/.dev ## int8 against float, every cell: writes its block of docs/benchmarks.md
 	$(BIN)/python -m tests.benchmark.int8 $(ARGS)
 
+bench-daemon: $(VENV)/.dev ## the daemon's speed, delay, memory and wear (needs mosquitto): writes its block of docs/benchmarks.md
+	$(BIN)/python -m tests.benchmark.daemon $(ARGS)
+
 docs: $(VENV)/.dev ## write the generated documents anew: command reference and JSON Schemas
 	$(BIN)/python docs/generate.py
 
@@ -74,4 +77,4 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.made
 	@$(PIP) --editable '.[dev,demo]'
 	@touch $(VENV)/.demo $@
 
-.PHONY: help setup demo check fix test test-runtimes test-arm64 install-sizes bench bench-detection bench-int8 docs clean
+.PHONY: help setup demo check fix test test-runtimes test-arm64 install-sizes bench bench-detection bench-int8 bench-daemon docs clean

@@ -7,6 +7,7 @@ the disk; alerts reach the outbox after the readings that led to them.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,16 @@ from edge_lstm.io.record import Control, pack_control, pack_messages
 from edge_lstm.io.rows import OutboxRow
 from edge_lstm.io.store import Store
 from edge_lstm.io.transport import Message
+from edge_lstm.logs import event
 
 __all__ = ["Commits"]
 
+log = logging.getLogger(__name__)
+
 _RECORDS = 4000
 """A block of the journal has no more records than about this."""
+_AT_ONCE_S = 0.1
+_LEAST = 8
 
 
 @dataclass(slots=True)
@@ -31,6 +37,7 @@ class _Held:
     ticket: int
     messages: Sequence[Message]
     since: float
+    waited: bool
 
 
 class Commits:
@@ -53,15 +60,34 @@ class Commits:
         self._rows: list[OutboxRow] = []
         self._since = 0.0
         self._held: deque[_Held] = deque()
+        self._let_go: tuple[float, int] | None = None  # when a gathering that took its time was acknowledged
+        self._came = 0  # messages since then
 
     def take(self, messages: Sequence[Message], rows: Sequence[OutboxRow]) -> None:
         """Messages that were scored, and what must arrive of what followed."""
         self._begin()
+        self._learn(len(messages))
         self._records.extend(messages)
         self._messages.extend(messages)
         self._rows.extend(rows)
         if rows or len(self._messages) >= self._enough or len(self._records) >= _RECORDS:
             self.flush()
+
+    def _learn(self, count: int) -> None:
+        """Find out that the broker sends less ahead than it is allowed to, so that nothing waits in vain.
+
+        Then gathering ends by time, with as many messages as its window holds, and as many
+        come at once when they are acknowledged.
+        """
+        if self._let_go is None:
+            return
+        moment, window = self._let_go
+        self._came += count
+        if self._clock.monotonic() - moment > _AT_ONCE_S:
+            self._let_go = None
+        elif self._came >= window:
+            self._enough, self._let_go = max(1, window // 2), None
+            log.info(event("mqtt.window", messages=window, detail="the broker sends no more ahead"))
 
     def control(self, record: Control, rows: Sequence[OutboxRow]) -> None:
         """A record that is no message; written down at once."""
@@ -94,14 +120,19 @@ class Commits:
         if not self._records and not self._messages:
             self._since = self._clock.monotonic()
 
-    def flush(self) -> None:
-        """Hand over what is gathered to the store."""
+    def flush(self, *, waited: bool = False) -> None:
+        """Hand over what is gathered to the store.
+
+        Args:
+            waited: Whether its time is up.
+        """
         if self._records:
             ticket = self._store.append(pack_messages(self._records))
         else:
             ticket = self._held[-1].ticket if self._held else 0
         if self._messages:
-            self._held.append(_Held(ticket, self._messages, self._since))
+            waited = waited and len(self._messages) >= _LEAST
+            self._held.append(_Held(ticket, self._messages, self._since, waited))
         if self._rows:
             self._outbox.add(self._rows, self._store.post(self._rows))
         self._records, self._messages, self._rows = [], [], []
@@ -115,7 +146,10 @@ class Commits:
         acks: list[tuple[int, list[int]]] = []
         completed = self._store.completed
         while self._held and self._held[0].ticket <= completed:
-            _gather(acks, self._held.popleft().messages)
+            held = self._held.popleft()
+            _gather(acks, held.messages)
+            if held.waited:
+                self._let_go, self._came = (self._clock.monotonic(), len(held.messages)), 0
         return acks
 
 

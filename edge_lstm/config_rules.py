@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from edge_lstm.addresses import parse_address
-from edge_lstm.contracts.config import CREDENTIAL, DeviceConfig, InputConfig, MetricsConfig, MqttConfig
+from edge_lstm.contracts.config import (
+    CREDENTIAL,
+    DeviceConfig,
+    DurabilityConfig,
+    InputConfig,
+    MetricsConfig,
+    MqttConfig,
+)
 from edge_lstm.rule import Rule
 from edge_lstm.topics import Template, check_name, overlap
 
@@ -49,6 +56,7 @@ def problems(config: DeviceConfig) -> Iterator[Problem]:
         yield from _input(number, source, config)
     yield from _overlaps(config.inputs)
     yield from _alarm(config)
+    yield from _durability(config.durability)
     yield from _metrics(config.metrics)
 
 
@@ -110,6 +118,19 @@ def _credentials(mqtt: MqttConfig) -> Iterator[Problem]:
                 yield Problem(
                     place, "is not a credential", expected="credential:NAME, NAME without /", got=f"{value!r}"
                 )
+
+
+def _durability(said: DurabilityConfig) -> Iterator[Problem]:
+    key = ("durability", "loss_window_s")
+    if said.mode == "batched" and not said.loss_window_s:
+        yield Problem(key, "is nothing, which is what strict does", expected="seconds, or mode strict")
+    if said.mode == "strict" and said.loss_window_s:
+        yield Problem(
+            key,
+            "means nothing with mode strict",
+            expected="0, or mode batched",
+            got=f"{said.loss_window_s:g}",
+        )
 
 
 def _input(number: int, source: InputConfig, config: DeviceConfig) -> Iterator[Problem]:
@@ -239,7 +260,8 @@ def _time_format(here: tuple[str | int, ...], source: InputConfig) -> Iterator[P
         yield Problem(
             (*here, "time_format"), "says the form of a time that is not read", expected="time_field"
         )
-    if source.reorder_s and source.time_field is None:
+    timed = source.time_field is not None or source.format in ("senml", "influx", "sparkplug")
+    if source.reorder_s and not timed:
         yield Problem(
             (*here, "reorder_s"), "readings without a time of their own have no order", expected="time_field"
         )

@@ -195,7 +195,14 @@ def _assemble(
         engine = make_engine(config, bundle, runner, clock=clock)
         return StateMachine(engine, window=config.mqtt.inflight)
 
-    begin = restore(found, make, sha256=bundle.sha256, clock=clock, resident=config.resident_assets)
+    begin = restore(
+        found,
+        make,
+        sha256=bundle.sha256,
+        clock=clock,
+        resident=config.resident_assets,
+        alive=notifier.progress,
+    )
     begin.machine.engine.detector.fetch = fetcher(store)
     outbox = Outbox(
         clock.monotonic,

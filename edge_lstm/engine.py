@@ -21,7 +21,7 @@ from edge_lstm.contracts.manifest import Manifest
 from edge_lstm.contracts.reading import Reading, Reject, RejectReason
 from edge_lstm.contracts.score import Score, StreamStatus
 from edge_lstm.core.detector import Detector, Event
-from edge_lstm.io.snapshot import Counters, balance
+from edge_lstm.io.counters import Counters, balance
 from edge_lstm.io.transport import Message, Publication
 from edge_lstm.logs import Throttle, event
 from edge_lstm.pace import ScorePace

@@ -205,6 +205,7 @@ class Loop:
         if parts.problem:
             self._standing.problems["store"] = parts.problem
         self._saving = 0  # ticket of the checkpoint under way
+        self._wholly = False  # whether it is one of everything, which the store has asked for
         self._listening_ns = 0  # since when readings could have come; 0 while they cannot
         self._saved_readings = self._machine.engine.counters.readings
         self._sources = tuple(parts.filters)
@@ -245,6 +246,8 @@ class Loop:
             batch = []
             self._take(found)
         self._work(batch)
+        if not self._store.alive:
+            raise SnapshotError("the state folder cannot be written to any more", got=self._store.problem)
         self._settle()
 
     def _take(self, found: TransportEvent) -> None:
@@ -305,9 +308,12 @@ class Loop:
         for epoch, mids in self._commits.settle():
             self._transport.ack(epoch, mids)
         self._outbox.settle(self._store.completed)
+        if self._store.needs_full and not self._wholly:
+            self._wholly = True
+            self._save(whole=True)
         self._pump()
         if self._saving and self._store.completed >= self._saving:
-            self._saving, self._standing.saved = 0, self._clock.monotonic()
+            self._saving, self._wholly, self._standing.saved = 0, False, self._clock.monotonic()
             self._machine.release(self._parts.config.resident_assets)
 
     def _confirmed(self, found: Confirmed) -> None:
@@ -423,7 +429,7 @@ class Loop:
     def _keep_time(self) -> None:
         left_s = self._commits.left_s()
         if left_s is not None and left_s <= 0:
-            self._commits.flush()
+            self._commits.flush(waited=True)
         # A network thread that is gone cannot be brought back from here; the watchdog can.
         self._watchdog.turn(
             transport_alive=self._transport.alive or self._standing.taken_over,
@@ -454,7 +460,7 @@ class Loop:
 
     def _save(self, *, whole: bool = False) -> None:
         """Write a checkpoint, unless the last one is still under way."""
-        if self._saving:
+        if self._saving and not whole:
             return
         self._commits.flush()
         self._saved_readings = self._machine.engine.counters.readings

@@ -16,9 +16,9 @@ import msgspec
 from edge_lstm.contracts.alert import Alert
 from edge_lstm.contracts.state import SNAPSHOT_VERSION, AdmissionMemory, StreamSnapshot
 from edge_lstm.engine import Engine
+from edge_lstm.io.counters import Counters
 from edge_lstm.io.record import Control
 from edge_lstm.io.rows import OutboxRow
-from edge_lstm.io.snapshot import Counters
 from edge_lstm.io.store import Store
 from edge_lstm.io.transport import Message, Publication
 from edge_lstm.redelivery import Redelivery
@@ -90,7 +90,7 @@ class StateMachine:
 
     def __init__(self, engine: Engine, *, window: int) -> None:
         self.engine = engine
-        self._redelivery = Redelivery(max(100, 2 * window))
+        self._redelivery = Redelivery(max(1000, 2 * window))
 
     def take(self, messages: Sequence[Message]) -> Decided:
         """Score messages, each once."""

@@ -86,7 +86,7 @@ class MqttConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         websocket_path: Path of MQTT over websockets; null is MQTT over TCP.
         max_payload_bytes: Longest payload of a reading, bytes; longer ones are rejected unread.
         inflight: Readings that the broker may send ahead of our acknowledgements (MQTT 5: Receive
-            Maximum); no more than the broker's own limit, which is 20 for Mosquitto.
+            Maximum); half of them are written to the disk together.
     """
 
     client: ClientChoice = "auto"
@@ -102,7 +102,7 @@ class MqttConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     tls: TlsConfig | None = None
     websocket_path: str | None = None
     max_payload_bytes: PayloadBytes = 65_536
-    inflight: Window = 20
+    inflight: Window = 200
 
 
 class InputConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -176,7 +176,7 @@ class SnapshotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         readings: Readings after which one is written sooner, so that a crash is soon made up for.
     """
 
-    interval_s: Seconds = 60.0
+    interval_s: Seconds = 120.0
     readings: Assets = 50_000
 
 

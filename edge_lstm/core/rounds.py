@@ -18,6 +18,9 @@ from edge_lstm.core.stream import Stream
 
 __all__ = ["Event", "Failed", "Rounds"]
 
+_MOST = 256
+"""Frames scored in one step: of more, the arrays leave the processor's cache and each takes twice as long."""
+
 Event = Score | Alert | QualityEvent | Commission | Reject
 
 Failed = Callable[[int, Exception], None]
@@ -81,7 +84,9 @@ class Rounds:
         for _, _, stream, _ in waiting[0]:
             stream.queued = 0
         for number, jobs in enumerate(waiting):
-            self._score(jobs, waiting[number + 1 :])
+            later = waiting[number + 1 :]
+            for start in range(0, len(jobs), _MOST):
+                self._score(jobs[start : start + _MOST], later)
 
     def fail(self, reading: int, stream: Stream | None, error: Exception) -> None:
         """A fault outside of scoring: what waits is scored, then the stream starts anew."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -14,7 +14,7 @@ from edge_lstm.doctor.broker import broker, no_broker
 from edge_lstm.doctor.capacity import capacity
 from edge_lstm.doctor.clock import clock, rtc
 from edge_lstm.doctor.edgetpu import edge_tpu
-from edge_lstm.doctor.finding import Finding, fail, ok
+from edge_lstm.doctor.finding import Finding, fail, ok, warn
 from edge_lstm.doctor.needs import Needs, fragment, needs
 from edge_lstm.doctor.probe import probe
 from edge_lstm.doctor.python import cpu, interpreter, libc, packages
@@ -99,12 +99,27 @@ def plan(
     need = needs(
         rate,
         outage_s,
+        commit_s=site.durability.commit_s,
         message_bytes=message_bytes,
         session_expiry_s=site.mqtt.session_expiry_s,
         payload_bytes=site.mqtt.max_payload_bytes,
     )
     found = probe(site, inflight=need.inflight, queued=need.queued_messages)
-    return Plan(need, list(capacity(need, found, site)), fragment(need, site, version=found.mosquitto))
+    findings = [*_window(need, site), *capacity(need, found, site)]
+    return Plan(need, findings, fragment(need, site, version=found.mosquitto))
+
+
+def _window(need: Needs, site: DeviceConfig) -> Iterator[Finding]:
+    """Whether the daemon lets the broker send enough ahead: fewer is slower and wears the disk."""
+    if site.mqtt.inflight >= need.inflight:
+        yield ok("inflight", f"mqtt.inflight is {site.mqtt.inflight}, {need.inflight} are enough")
+        return
+    yield warn(
+        "inflight",
+        f"mqtt.inflight is {site.mqtt.inflight}: readings are written down in smaller groups than once in "
+        f"{need.commit_s:g} s, which wears the disk",
+        f"set mqtt.inflight to {need.inflight}",
+    )
 
 
 def _site(path: Path, environ: Mapping[str, str]) -> tuple[list[Finding], DeviceConfig | None]:

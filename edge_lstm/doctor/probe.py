@@ -21,7 +21,7 @@ from edge_lstm.io.settings import MqttSettings, mqtt_settings, read_password
 __all__ = ["Measured", "probe"]
 
 _LONG_S = 20.0
-_QUIET_S = 0.7
+_QUIET_S = 0.5
 """So long must nothing come before a count is taken for the whole."""
 _WHOLE_S = 60.0
 _MOST_WINDOW, _MOST_QUEUE = 2_000, 5_000

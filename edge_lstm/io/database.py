@@ -19,42 +19,21 @@ from typing import Final, TypeVar
 import msgspec
 
 from edge_lstm.errors import SnapshotError
-from edge_lstm.io import outbox_table
+from edge_lstm.io import outbox_table, stream_table
 from edge_lstm.io.crash import crash_point
 from edge_lstm.io.rows import AlertRow, OutboxRow
-from edge_lstm.io.schema import FORMAT, SCHEMA, Marks, Meta, checksum, decode_fact, encode_fact
+from edge_lstm.io.schema import FORMAT, SCHEMA, Marks, Meta, decode_fact, encode_fact, is_damage
 from edge_lstm.logs import event
 
-__all__ = ["DATABASE", "Database", "is_damage"]
+__all__ = ["DATABASE", "Database"]
 
 log = logging.getLogger(__name__)
 
 DATABASE: Final = "state.db"
 _LOG_PAGES: Final = 1000
 """Pages of the write-ahead log before they are copied into the file: several checkpoints share a copy."""
-_AT_ONCE: Final = 256
-
-_SYSTEM_CODES: Final = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_READONLY,
-    }
-)
-
 
 _F = TypeVar("_F", Meta, Marks)
-
-
-def is_damage(error: Exception) -> bool:
-    """Whether an error comes from the content of the file, and not from the disk or the system."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is None or code & 0xFF not in _SYSTEM_CODES
 
 
 class Database:
@@ -208,43 +187,20 @@ class Database:
         """
         if self.meta is None:
             return 0
-        count = total = 0
-        self._damaged = []
-        for rowid, asset, crc, state in self._rows():
-            if crc == checksum(asset, state):
-                count, total = count + 1, total + crc
-            else:
-                self._damaged.append(rowid)
+        count, total, self._damaged = stream_table.audit(self._open_db)
         lost = max(self.meta.streams - count, len(self._damaged), int(total != self.meta.streams_sum))
         self.meta = msgspec.structs.replace(self.meta, streams=count, streams_sum=total)
         return lost
 
-    def _rows(self) -> Iterator[tuple[int, str, int, bytes]]:
-        """All rows of streams; nothing stays open between them."""
-        last = -1
-        while rows := self._open_db.execute(
-            "SELECT id, asset, crc, state FROM streams WHERE id > ? ORDER BY id LIMIT ?", (last, _AT_ONCE)
-        ).fetchall():
-            yield from rows
-            last = rows[-1][0]
-
     def streams(self) -> Iterator[tuple[str, bytes]]:
         """The streams of the checkpoint; damaged ones are left out."""
-        if self.meta is not None:
-            yield from (
-                (asset, state) for _, asset, crc, state in self._rows() if crc == checksum(asset, state)
-            )
+        return iter(()) if self.meta is None else stream_table.sound(self._open_db)
 
-    def stream(self, asset: str) -> bytes | None:
-        """One stream of the checkpoint, or ``None`` when it is not there, or damaged."""
-        found = self._open_db.execute("SELECT crc, state FROM streams WHERE asset = ?", (asset,)).fetchone()
-        if found is None or self.meta is None:
+    def stream(self, asset: str, bundle_sha256: str) -> bytes | None:
+        """One stream of the checkpoint, or ``None`` when it is not there, damaged, or of another bundle."""
+        if self.meta is None or self.meta.bundle_sha256 != bundle_sha256:
             return None
-        crc, state = found
-        if crc != checksum(asset, state):
-            log.error(event("store.stream_damaged", asset=asset))
-            return None
-        return bytes(state)
+        return stream_table.find(self._open_db, asset)
 
     def outbox(self, after: int, limit: int) -> list[OutboxRow]:
         """Rows that wait, in order, from the one after ``after`` on."""
@@ -309,21 +265,9 @@ class Database:
             database.execute("DELETE FROM streams")
             before = msgspec.structs.replace(meta, streams=0, streams_sum=0)
         database.executemany("DELETE FROM streams WHERE id = ?", ((row,) for row in self._damaged))
-        count, total = before.streams, before.streams_sum
-        for asset, state in streams:
-            found = database.execute("SELECT crc FROM streams WHERE asset = ?", (asset,)).fetchone()
-            crc = checksum(asset, state)
-            database.execute(
-                "INSERT INTO streams (asset, crc, state) VALUES (?, ?, ?) ON CONFLICT (asset)"
-                " DO UPDATE SET crc = excluded.crc, state = excluded.state",
-                (asset, crc, state),
-            )
-            count, total = count + (found is None), total + crc - (found[0] if found else 0)
-            crash_point("mid_checkpoint")
-        for asset in gone:
-            for (crc,) in database.execute("SELECT crc FROM streams WHERE asset = ?", (asset,)).fetchall():
-                database.execute("DELETE FROM streams WHERE asset = ?", (asset,))
-                count, total = count - 1, total - crc
+        added, grown = stream_table.put(database, streams)
+        removed, shrunk = stream_table.forget(database, gone)
+        count, total = before.streams + added - removed, before.streams_sum + grown - shrunk
         return msgspec.structs.replace(meta, streams=count, streams_sum=total)
 
     def _post(

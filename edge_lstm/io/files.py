@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from edge_lstm.errors import SnapshotError, StateError
-from edge_lstm.io.database import Database, is_damage
+from edge_lstm.io.database import Database
 from edge_lstm.io.folder import StateFolder
 from edge_lstm.io.journal import SEGMENT_BYTES, Journal
 from edge_lstm.io.journal_left import Left, read_journal
 from edge_lstm.io.rows import Weakness
-from edge_lstm.io.schema import Marks
+from edge_lstm.io.schema import Marks, is_damage
 from edge_lstm.logs import event
 
 __all__ = ["Files"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 import zlib
 from typing import Final, TypeVar
 
 import msgspec
 
-__all__ = ["FORMAT", "SCHEMA", "Marks", "Meta", "checksum", "decode_fact", "encode_fact"]
+__all__ = ["FORMAT", "SCHEMA", "Marks", "Meta", "checksum", "decode_fact", "encode_fact", "is_damage"]
 
 FORMAT: Final = 1
 
@@ -56,6 +57,19 @@ class Marks(msgspec.Struct, frozen=True):
     dropped: int = 0
 
 
+_SYSTEM_CODES: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+
 _Fact = TypeVar("_Fact", Meta, Marks)
 
 
@@ -80,3 +94,9 @@ def decode_fact(name: str, row: tuple[int, bytes], kind: type[_Fact]) -> _Fact:
     if crc != checksum(name, value):
         raise ValueError(f"the checksum of '{name}' does not fit")
     return msgspec.msgpack.decode(value, type=kind)
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error comes from the content of the file, and not from the disk or the system."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is None or code & 0xFF not in _SYSTEM_CODES

@@ -214,10 +214,13 @@ class Store:
     def load_stream(self, asset: str) -> bytes | None:
         """The state of an asset as of the last complete checkpoint, or ``None``; waits for the writer.
 
+        A state of another bundle is none.
+
         Raises:
             SnapshotError: It cannot be read now.
         """
-        return self._ask(lambda: self._files.database.stream(asset))
+        files = self._files
+        return self._ask(lambda: files.database.stream(asset, files.journal.bundle_sha256))
 
     def alerts(self, from_seq: int, limit: int) -> list[AlertRow]:
         """Alerts that are kept, delivered or not, in order, from ``from_seq`` on; waits for the writer.

@@ -15,7 +15,7 @@ from edge_lstm.contracts.reading import RejectReason
 from edge_lstm.contracts.state import DetectorSnapshot
 from edge_lstm.core.detector import Detector
 from edge_lstm.engine import Engine
-from edge_lstm.io.snapshot import Counters, balance
+from edge_lstm.io.counters import Counters, balance
 from edge_lstm.io.transport import Message
 from edge_lstm.testing import FakeBackend, fake_manifest
 from edge_lstm.times import NS

@@ -432,3 +432,17 @@ def test_replay_of_some_machines_is_that_of_each_alone(tiny_bundle: Path) -> Non
         assert one.scores == [whole.scores[i] for i in mine]
         assert np.array_equal(one.values, [whole.values[i] for i in mine], equal_nan=True)
         assert one.alerts == [alert for alert in whole.alerts if alert.asset == asset]
+
+
+def test_more_streams_than_one_step_takes() -> None:
+    """Six hundred assets with two readings each in one batch, as one by one."""
+    readings = [
+        Reading(f"m{asset}", START + second * S, {"a": asset % 7 - 3.0, "b": second * 2.0})
+        for second in (1, 2)
+        for asset in range(600)
+    ]
+    single, many = (Detector(fake_manifest(), FakeBackend(), sha256="f", node="n") for _ in range(2))
+    expected = [event for reading in readings for event in single.push(reading)]
+
+    assert raw(expected) == raw([event for _, event in many.push_many(readings)])
+    assert state(single) == state(many)

@@ -93,8 +93,8 @@ def notice() -> Notice[Status]:
 
 @pytest.fixture
 def folder(tmp_path: Path, notice: Notice[Status]) -> Iterator[Path]:
-    """A state folder whose daemon answers; clients have half a second."""
-    with closing(Answers([control_listener(tmp_path, notice)], patience_s=0.5)) as answers:
+    """A state folder whose daemon answers; clients have little time."""
+    with closing(Answers([control_listener(tmp_path, notice)], patience_s=0.3)) as answers:
         answers.start()
         yield tmp_path
 

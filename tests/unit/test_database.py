@@ -62,7 +62,10 @@ def test_checkpoint_comes_back(tmp_path: Path) -> None:
         expected = {**STREAMS, "asset-1": b"new", "asset-9": b""}
         del expected["asset-0"]
         assert expected == dict(database.streams())
-        assert (b"new", None) == (database.stream("asset-1"), database.stream("asset-0"))
+        assert (b"new", None) == (
+            database.stream("asset-1", BUNDLE),
+            database.stream("asset-0", BUNDLE),
+        )
 
 
 def test_states_of_another_bundle_all_go(tmp_path: Path) -> None:
@@ -71,6 +74,10 @@ def test_states_of_another_bundle_all_go(tmp_path: Path) -> None:
         database.checkpoint(meta(), STREAMS.items(), ())
         database.checkpoint(meta(bundle="cd" * 32), [("asset-1", b"other")], ())
         assert {"asset-1": b"other"} == dict(database.streams())
+        assert (b"other", None) == (
+            database.stream("asset-1", "cd" * 32),
+            database.stream("asset-1", BUNDLE),
+        )
         assert 0 == database.audit()
 
 
@@ -86,7 +93,7 @@ def test_every_flipped_byte_of_a_stream_is_found(tmp_path: Path) -> None:
         with closing(Database(tmp_path)) as database:
             assert 1 == database.lost
             assert {"asset-0", "asset-1", "asset-3"} == dict(database.streams()).keys()
-            assert database.stream("asset-2") is None
+            assert database.stream("asset-2", BUNDLE) is None
             database.checkpoint(meta(), [("asset-2", STREAMS["asset-2"])], ())
             assert 0 == database.audit()
             assert STREAMS == dict(database.streams())

@@ -234,6 +234,14 @@ def test_reading_beyond_the_window_is_late(stream: Stream) -> None:
     assert [] != stream(8.0, wait=2, at=10.2)
 
 
+def test_number_far_back_within_the_window_is_no_new_count(stream: Stream) -> None:
+    """More than 64 numbers late, and not too late: it is put in order, and the count goes on."""
+    said = [stream(t, seq=t, wait=200, at=n) for n, t in enumerate([1, *range(3, 101), 2, 101, 102])]
+
+    assert [["+reordered"], [], []] == said[-3:]
+    assert (102, 0b111) == (stream.memory.counts[0][0], stream.memory.counts[0][1] & 0b111)
+
+
 def test_repeat_or_conflict_of_a_reading_that_waits(stream: Stream) -> None:
     """What waits is known as well as what stepped."""
     for t in range(1, 31):
