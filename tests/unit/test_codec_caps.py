@@ -11,7 +11,7 @@ import pytest
 from edge_lstm.codecs import Envelope, make_codec
 from edge_lstm.codecs.protowire import bytes_field, varint_field
 from edge_lstm.contracts.config import InputConfig
-from edge_lstm.contracts.reading import Reading, RejectReason
+from edge_lstm.contracts.reading import Reading, Reject, RejectReason
 
 SIZE = 65_536  # the default of mqtt.max_payload_bytes
 NOW = 1_772_366_400 * 10**9
@@ -99,4 +99,8 @@ def test_digits_of_a_whole_number(digits: int, expected: RejectReason | None) ->
         .items
     )
 
-    assert (Reading("pump", NOW, {"a": None}) == item) if expected is None else (item.reason == expected)  # type: ignore[union-attr]
+    if expected is None:
+        assert Reading("pump", NOW, {"a": None}, arrived_ns=NOW) == item
+    else:
+        assert isinstance(item, Reject)
+        assert expected is item.reason
