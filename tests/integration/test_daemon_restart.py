@@ -71,6 +71,7 @@ def test_restart_within_a_burst_scores_each_reading_once(
 ) -> None:
     """SIGTERM among queued readings: those not scored are delivered to the next process, in order."""
     device = make_device()
+    device.config["mqtt"]["inflight"] = 1  # each is written down before the next: slow enough to be met
     device.start()
     device.end()
     sensor.send("plant/pump-1/readings", many_rows)
