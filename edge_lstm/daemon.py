@@ -193,6 +193,7 @@ def _assemble(
 
     def make() -> StateMachine:
         engine = make_engine(config, bundle, runner, clock=clock)
+        engine.detector.fetch = fetcher(store)  # the journal may name an asset that is away
         return StateMachine(engine, window=config.mqtt.inflight)
 
     begin = restore(
@@ -203,7 +204,6 @@ def _assemble(
         resident=config.resident_assets,
         alive=notifier.progress,
     )
-    begin.machine.engine.detector.fetch = fetcher(store)
     outbox = Outbox(
         clock.monotonic,
         store.waiting,

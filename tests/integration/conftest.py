@@ -131,6 +131,12 @@ class Listener:
         """JSON objects heard on a topic, in order."""
         return [json.loads(payload) for payload in self.on(topic)]
 
+    def alerts(self, topic: str) -> list[Row]:
+        """Alerts heard on a topic as a detector makes them: the device gives each a number, from 1 on."""
+        said = self.objects(topic)
+        assert list(range(1, len(said) + 1)) == [alert["seq"] for alert in said]
+        return [{**alert, "seq": 0} for alert in said]
+
     def wait(self, condition: Callable[[], object], what: str, *, timeout_s: float = WAIT_S) -> None:
         """Wait until it is so; looked at whenever something is heard. The last of nothing is not so yet."""
 
