@@ -260,7 +260,8 @@ def _time_format(here: tuple[str | int, ...], source: InputConfig) -> Iterator[P
         yield Problem(
             (*here, "time_format"), "says the form of a time that is not read", expected="time_field"
         )
-    if source.reorder_s and source.time_field is None:
+    timed = source.time_field is not None or source.format in ("senml", "influx", "sparkplug")
+    if source.reorder_s and not timed:
         yield Problem(
             (*here, "reorder_s"), "readings without a time of their own have no order", expected="time_field"
         )

@@ -42,7 +42,7 @@ from edge_lstm.logs import Throttle, event
 from edge_lstm.reload import Reloader
 from edge_lstm.replays import Replays
 from edge_lstm.report import Life, Report, Standing
-from edge_lstm.state_machine import StateMachine
+from edge_lstm.state_machine import Decided, StateMachine
 
 __all__ = ["Loop", "Outcome", "Parts", "Stop"]
 
@@ -289,8 +289,7 @@ class Loop:
         decided = self._machine.take(batch)
         if self._machine.engine.failing:
             self._failed()
-        for publication in decided.now:
-            self._transport.publish(publication)
+        self._say(decided)
         self._commits.take(batch, decided.rows)
 
     def _failed(self) -> None:
@@ -370,9 +369,15 @@ class Loop:
         decided = self._machine.control(record)
         if decided is None:
             return
+        self._say(decided)
+        self._commits.control(record, decided.rows)
+
+    def _say(self, decided: Decided) -> None:
+        """Publish what need not be kept; notices say how it was before what must be."""
         for publication in decided.now:
             self._transport.publish(publication)
-        self._commits.control(record, decided.rows)
+        if decided.rows and len(self._notices):
+            self._notices.outdate({row.topic for row in decided.rows})
 
     def _on_disconnected(self, found: Disconnected) -> None:
         self._standing.connected = self._standing.subscribed = False

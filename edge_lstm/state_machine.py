@@ -86,10 +86,12 @@ class StateMachine:
 
     Attributes:
         engine: The engine.
+        away: Assets that `resume` left on the disk.
     """
 
     def __init__(self, engine: Engine, *, window: int) -> None:
         self.engine = engine
+        self.away: set[str] = set()
         self._redelivery = Redelivery(max(1000, 2 * window))
 
     def take(self, messages: Sequence[Message]) -> Decided:
@@ -216,17 +218,19 @@ class StateMachine:
         Args:
             meta: The engine's part.
             streams: What is remembered of each asset.
-            resident: Assets to have in memory; the others are fetched when they have a reading.
+            resident: Assets to have in memory; of the others, those at rest are fetched when they have
+                a reading.
 
         Raises:
             SnapshotError: The states do not fit the model.
         """
         detector = self.engine.detector
         for number, stream in enumerate(streams):
-            if number < resident:
+            if number < resident or not detector.rests(stream):
                 detector.adopt(stream)
             else:
-                detector.away += 1
+                self.away.add(stream.asset)
+        detector.away = len(self.away)
         detector.take_dirty()
         detector.newcomers = meta.newcomers
         self.resume_counts(meta)

@@ -98,6 +98,10 @@ class Aligner:
             out.append(silent)
         return out
 
+    def rests(self, memory: AlignMemory) -> bool:
+        """Whether `tick` will have nothing to say, however late it is."""
+        return not memory.held and not self._silence.watches(memory)
+
     def stale(self, memory: AlignMemory, asset: str, now_ns: int) -> QualityEvent | None:
         """The source says itself that nothing comes any more; ``None`` when it was silent already."""
         return self._silence.declared(memory, asset, now_ns)

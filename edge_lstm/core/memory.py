@@ -117,9 +117,17 @@ class StreamMemory:
         """Whether an asset in memory may have changed since `take_dirty`."""
         return self._streams[asset].used > self._clean
 
+    def rests(self, of: Stream | StreamSnapshot) -> bool:
+        """Whether an asset makes no difference before its next reading: no episode open, nothing to wait for.
+
+        Only such a one may be away: else the passing of time would lead to other events with it than
+        without it, and a journal that is taken again to others than the first time.
+        """
+        return of.alarm.alert is None and self._aligner.rests(of.align)
+
     def coldest(self, count: int) -> list[str]:
-        """Assets whose last reading is longest ago, oldest first; none with an episode open."""
-        idle = [stream for stream in self._streams.values() if stream.alarm.alert is None]
+        """Assets at rest whose last reading is longest ago, oldest first."""
+        idle = [stream for stream in self._streams.values() if self.rests(stream)]
         return [stream.asset for stream in sorted(idle, key=lambda stream: stream.used)[:count]]
 
     def evict(self, asset: str) -> StreamSnapshot:

@@ -37,6 +37,10 @@ class Silence:
         said = config.silent_after_s
         self._after_ns = None if said == "auto" else round(said * NS)
 
+    def watches(self, memory: AlignMemory) -> bool:
+        """Whether a silence may begin without any reading."""
+        return self._after_ns != 0 and bool(memory.arrived_ns) and not memory.silent
+
     def begins(self, memory: AlignMemory, asset: str, now_ns: int, since_ns: int) -> QualityEvent | None:
         """The start of a silence, if it begins by now; readings could come since then (times of arrival)."""
         after_ns = self._after_ns

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 
 from edge_lstm.io.transport import Publication
 
@@ -53,6 +54,15 @@ class Notices:
         for queue in (self._waiting, self._refused):
             if token in queue:
                 queue.remove(token)
+
+    def outdate(self, topics: AbstractSet[str]) -> None:
+        """Forget what was to be retained on topics that something newer is on its way to.
+
+        It may be under way: the broker gets it before what is newer, and must not get it once more
+        after a reconnect.
+        """
+        for token in [t for t, one in self._items.items() if one.retain and one.topic in topics]:
+            self.confirm(token)
 
     @property
     def refused(self) -> int:

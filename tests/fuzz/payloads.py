@@ -317,12 +317,12 @@ def _senml(source: random.Random) -> bytes:
 
 def _influx(source: random.Random) -> bytes:
     lines = []
-    for _ in range(source.choice((1, 1, 2, 5, 1100) if source.random() < 0.02 else (1, 2))):
+    for number in range(source.choice((1, 1, 2, 5, 1100) if source.random() < 0.02 else (1, 2))):
         fields = ",".join(
             f"{_key(source) or 'k'}={_mostly(source, '1.5', INFLUX)}" for _ in range(source.randrange(1, 6))
         )
         tags = _mostly(source, ",who=pump", ("", r",who=pump\ 1,site=x", ",who=a/b", ",who="))
-        when = source.choice(("", " 1772366400000000000", " 1772366400000", " -5", " 9223372036854775808"))
+        when = source.choice(("", f" {NOW_NS - number}", " 1772366400000", " -5", " 9223372036854775808"))
         lines.append(f"m{tags} {fields}{when}")
     return "\n".join(lines).encode("utf-8", "replace")
 

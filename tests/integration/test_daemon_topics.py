@@ -82,7 +82,7 @@ def test_daemon_alerts_are_those_of_the_detector(
     sensor.send("plant/pump-1/readings", rows[110:])
     listener.wait(lambda: b"" in listener.on(retained), "the end of the alarm")
     expected = [msgspec.to_builtins(a) for a in judge(rows, **alarm) if isinstance(a, Alert)]
-    assert expected == listener.objects(topic)
+    assert expected == listener.alerts(topic)
     assert ["open", "close"] == [expected[0]["type"], expected[-1]["type"]]
 
 
@@ -177,7 +177,7 @@ def test_daemon_bad_messages_are_counted_by_reason(
         "too_large": 1,
         "bad_time": 3,
         "no_channel": 1,
-        "duplicate": 1,
+        "seq_conflict": 1,
         "stale_retained": 1,
     }
     listener.wait(lambda: _health(listener) and _health(listener)[-1].rejects == counts, "the counts")

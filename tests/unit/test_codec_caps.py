@@ -21,6 +21,11 @@ INFLUX: dict[str, Any] = {"format": "influx"}
 SPARKPLUG: dict[str, Any] = {"format": "sparkplug"}
 
 
+def made(asset: str, time_ns: int, values: dict[str, float | None], seq: int | None = None) -> Reading:
+    """A reading that arrived now."""
+    return Reading(asset, time_ns, values, seq, NOW)
+
+
 def repeated(start: bytes, piece: bytes, end: bytes = b"") -> bytes:
     """A payload of nearly the greatest size."""
     return start + piece * ((SIZE - len(start) - len(end)) // len(piece)) + end
@@ -99,4 +104,4 @@ def test_digits_of_a_whole_number(digits: int, expected: RejectReason | None) ->
         .items
     )
 
-    assert (Reading("pump", NOW, {"a": None}) == item) if expected is None else (item.reason == expected)  # type: ignore[union-attr]
+    assert (made("pump", NOW, {"a": None}) == item) if expected is None else (item.reason == expected)  # type: ignore[union-attr]

@@ -19,6 +19,11 @@ NOW = parse_time("2026-03-01T12:00:00Z")
 R = RejectReason
 
 
+def made(asset: str, time_ns: int, values: dict[str, float | None], seq: int | None = None) -> Reading:
+    """A reading that arrived now."""
+    return Reading(asset, time_ns, values, seq, NOW)
+
+
 def decode(payload: bytes | str, *, channel: str = "flow", retained: bool = False, **source: Any) -> Decoded:  # noqa: ANN401
     """One payload through the codec of one input."""
     raw = payload if isinstance(payload, bytes) else payload.encode()
@@ -46,7 +51,7 @@ def test_json_frame_is_one_reading() -> None:
     """Numbers are values, null is no value, and without a time field it is now."""
     decoded = decode('{"flow": 12.5, "pressure": null, "speed": 3}')
 
-    assert Decoded((Reading("pump", NOW, {"flow": 12.5, "pressure": None, "speed": 3.0}),)) == decoded
+    assert Decoded((made("pump", NOW, {"flow": 12.5, "pressure": None, "speed": 3.0}),)) == decoded
 
 
 def test_json_values_that_are_not_numbers_are_missing_and_named() -> None:
@@ -114,7 +119,7 @@ def test_json_values_in_a_nested_object() -> None:
     payload = '{"meta": {"ts": 1772366400}, "data": {"values": {"flow": 1, "ts": 5}}}'
     item = decode(payload, values_field="data.values", time_field="meta.ts").items[0]
 
-    assert Reading("pump", NOW, {"flow": 1.0, "ts": 5.0}) == item
+    assert made("pump", NOW, {"flow": 1.0, "ts": 5.0}) == item
 
 
 @pytest.mark.parametrize("payload", ['{"a": 1}', '{"data": 1}', '{"data": null}'])
@@ -155,7 +160,7 @@ def test_time_field(text: str, form: Any, expected: int) -> None:  # noqa: ANN40
     """Times come in many forms and leave as one; the time is not a channel."""
     item = decode(f'{{"t": {text}, "flow": 1}}', time_field="t", time_format=form).items[0]
 
-    assert Reading("pump", expected, {"flow": 1.0}) == item
+    assert made("pump", expected, {"flow": 1.0}) == item
 
 
 @pytest.mark.parametrize(
@@ -197,7 +202,7 @@ def test_time_in_the_future_of_a_clock_that_was_never_set() -> None:
         b'{"t": "2026-03-01T12:00:00Z", "flow": 1}', Envelope("pump", "", 5 * NS, False)
     ).items[0]
 
-    assert Reading("pump", NOW, {"flow": 1.0}) == item
+    assert Reading("pump", NOW, {"flow": 1.0}, None, 5 * NS) == item
 
 
 @pytest.mark.parametrize(("payload", "source"), [("{}", {}), ("1", {"format": "value"})])
@@ -250,14 +255,14 @@ def test_value_in_an_object() -> None:
     }
     item = decode('{"v": {"x": 1.5}, "t": 1772366400}', channel="p1", **source).items[0]
 
-    assert Reading("pump", NOW, {"pressure": 1.5}) == item
+    assert made("pump", NOW, {"pressure": 1.5}) == item
 
 
 def test_value_in_an_object_that_is_text_is_missing() -> None:
     """The same rule as for frames."""
     decoded = decode('{"v": "bad"}', format="value", value_field="v")
 
-    assert Decoded((Reading("pump", NOW, {"flow": None}),), ("flow",)) == decoded
+    assert Decoded((made("pump", NOW, {"flow": None}),), ("flow",)) == decoded
 
 
 @pytest.mark.parametrize("payload", ["{}", "1", '{"v'])

@@ -22,6 +22,11 @@ NOW = parse_time("2026-03-01T12:00:00Z")
 R = RejectReason
 
 
+def made(asset: str, time_ns: int, values: dict[str, float | None], seq: int | None = None) -> Reading:
+    """A reading that arrived now."""
+    return Reading(asset, time_ns, values, seq, NOW)
+
+
 def decode(payload: bytes | str, *, retained: bool = False, asset: str = "pump", **source: Any) -> Decoded:  # noqa: ANN401
     """One payload through the codec of one input."""
     raw = payload if isinstance(payload, bytes) else payload.encode()
@@ -78,7 +83,7 @@ def test_frame_with_everything(form: str, values_field: str | None, extra: dict[
     expected: dict[str, float | None] = {"flow": 12.5, "pressure": 3.0, "x": None}
     if extra and values_field is None:
         expected["unit"] = None
-    assert Reading("pump-1", NOW + NS // 4, expected, 17) == reading
+    assert made("pump-1", NOW + NS // 4, expected, 17) == reading
 
 
 @pytest.mark.parametrize("form", FRAMES)
@@ -133,7 +138,7 @@ def test_frame_count(form: str, count: Any, expected: int | None) -> None:  # no
     """Whole numbers, exact to the last digit; null is none."""
     (reading,) = readings(written({"n": count, "a": 1}, form), format=form, seq_field="n")
 
-    assert Reading("pump", NOW, {"a": 1.0}, expected) == reading
+    assert made("pump", NOW, {"a": 1.0}, expected) == reading
 
 
 @pytest.mark.parametrize("form", FRAMES)
@@ -328,7 +333,7 @@ def test_cbor_frame_of_tagged_time() -> None:
     for time in (cbor2.CBORTag(1, 1772366400), cbor2.CBORTag(0, "2026-03-01T12:00:00Z")):
         raw = cbor2.dumps({"t": time, "a": 1, "b": math.nan, "c": b"x"})
         decoded = decode(raw, format="cbor", time_field="t", time_format="ms")
-        assert Decoded((Reading("pump", NOW, {"a": 1.0, "b": None, "c": None}),), ("b", "c")) == decoded
+        assert Decoded((made("pump", NOW, {"a": 1.0, "b": None, "c": None}),), ("b", "c")) == decoded
 
 
 def test_cbor_numbers_as_keys_are_no_channels() -> None:
@@ -587,7 +592,7 @@ def test_influx_fields(line: str, expected: dict[str, float | None]) -> None:
     """Types and escapes; text is no number."""
     decoded = decode(line, format="influx")
 
-    assert (Reading("pump", NOW, expected),) == decoded.items
+    assert (made("pump", NOW, expected),) == decoded.items
     assert tuple(name for name, value in expected.items() if value is None) == decoded.odd
 
 
@@ -603,16 +608,14 @@ def test_influx_fields(line: str, expected: dict[str, float | None]) -> None:
 )
 def test_influx_precisions(form: Any, time: str) -> None:  # noqa: ANN401
     """The precision is the input's, never a guess."""
-    assert [Reading("pump", NOW, {"a": 1.0})] == readings(
-        f"m a=1 {time}\n", format="influx", time_format=form
-    )
+    assert [made("pump", NOW, {"a": 1.0})] == readings(f"m a=1 {time}\n", format="influx", time_format=form)
 
 
 def test_influx_several_lines() -> None:
     """Comments and empty lines are no points; points of one time are one reading; order is that of time."""
     text = "# a comment\n\nm,x=1 a=1 2000\r\nn b=2 1000\nm,x=1 c=3 2000\n   # the end"
 
-    assert [Reading("pump", 1000, {"b": 2.0}), Reading("pump", 2000, {"a": 1.0, "c": 3.0})] == readings(
+    assert [made("pump", 1000, {"b": 2.0}), made("pump", 2000, {"a": 1.0, "c": 3.0})] == readings(
         text, format="influx"
     )
 
@@ -622,7 +625,7 @@ def test_influx_asset_from_a_tag() -> None:
     text = r"m,site=x,machine=pump\ 1 a=1 5" + "\nm,machine=pump-2 a=2 5\nm a=3 5\nm,machine=a/b a=4 5"
     *good, bad, worse = decode(text, format="influx", asset_field="machine").items
 
-    assert [Reading("pump 1", 5, {"a": 1.0}), Reading("pump-2", 5, {"a": 2.0})] == good
+    assert [made("pump 1", 5, {"a": 1.0}), made("pump-2", 5, {"a": 2.0})] == good
     assert isinstance(bad, Reject)
     assert isinstance(worse, Reject)
     assert (R.BAD_ASSET, R.BAD_ASSET) == (bad.reason, worse.reason)

@@ -70,7 +70,7 @@ def test_config_least_file_has_the_defaults(path: Path, tmp_path: Path) -> None:
         ),
         pytest.param(
             f"{BASE}snapshot:\n  zzz: 1",
-            "edge.yaml:6: snapshot.zzz: unknown key: expected one of interval_s, got 'zzz'",
+            "edge.yaml:6: snapshot.zzz: unknown key: expected one of interval_s, readings, got 'zzz'",
             id="unknown-far",
         ),
         pytest.param(

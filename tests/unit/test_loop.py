@@ -375,6 +375,22 @@ def test_loop_stop_with_unconfirmed_alerts_sends_them_again(house: House) -> Non
     assert alert == json.loads(second.published("pump/alert")[0].payload)
 
 
+def test_loop_alarm_of_the_start_does_not_outlive_its_end(house: House) -> None:
+    """What was open at the start is told once the outbox is empty, and not when it has ended meanwhile."""
+    first = house.run(UP, *strange(1, 6), answers=False)
+    unsent = len(house.loop._outbox)
+    second = house.run(
+        UP,
+        *[reading(n) for n in range(7, 30)],
+        *[Confirmed(number) for number in range(1, unsent + 10)],
+        0.1,
+        answers=False,
+    )
+
+    assert first.published("alarm/anomaly")[-1].payload
+    assert b"" == second.published("alarm/anomaly")[-1].payload
+
+
 def test_loop_stop_leaves_what_waits_unacknowledged(house: House) -> None:
     """Messages behind the wish to stop are the next process's."""
     transport = house.run(UP, reading(1), house.ask_to_stop, reading(2), reading(3))
@@ -462,8 +478,9 @@ def test_loop_status_follows_the_subscriptions(house: House) -> None:
     assert ["starting", "ok", "degraded", "stopped"] == statuses
 
 
-def test_loop_health_and_snapshots_come_by_the_clock(house: House) -> None:
+def test_loop_health_and_snapshots_come_by_the_clock(tmp_path: Path) -> None:
     """Every interval, whether readings come or not, and at the end."""
+    house = House(tmp_path, snapshot={"interval_s": 60})
     transport = house.run(UP, GRANTED, 95.0)
     ages = [json.loads(p.payload)["snapshot_age_s"] for p in transport.published("/health")]
 

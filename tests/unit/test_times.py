@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_lstm.times import format_time, parse_time
+from edge_lstm.times import _RFC3339, _from_match, _usual, format_time, parse_time
 
 T = 1_772_366_400_000_000_000  # 2026-03-01T12:00:00Z
 
@@ -54,6 +54,28 @@ def test_parse_time_refuses_what_is_no_time(value: str | float, unit: str) -> No
     """Anything else is a ValueError, never a wrong time."""
     with pytest.raises(ValueError):  # noqa: PT011 - the text is for the caller's own message
         parse_time(value, unit)  # type: ignore[arg-type]
+
+
+DIGITS = st.sampled_from([*"0123456789"] * 3 + [*"-:T.,Z+ W"])
+
+
+@given(
+    st.one_of(
+        st.text(DIGITS, min_size=20, max_size=27),
+        st.from_regex(
+            r"[012][0-9]{3}-[01][0-9]-[0-3][0-9]T[012][0-9]:[0-6][0-9]:[0-6][0-9]([.,][0-9]{3,6})?Z\Z"
+        ),
+    )
+)
+def test_usual_forms_are_read_as_the_pattern_reads_them(text: str) -> None:
+    """The short way of the usual forms decides nothing that the pattern would decide otherwise."""
+    match = _RFC3339.fullmatch(text)
+    try:
+        expected = _from_match(match) if match else None
+    except ValueError:
+        expected = None
+
+    assert _usual(text) in (None, expected)
 
 
 @given(st.integers(0, 4_000_000_000_000))
