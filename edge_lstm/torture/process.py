@@ -74,7 +74,7 @@ class Forks:
     def __init__(self, *, interpreter: bool = False) -> None:
         # One thread each: a fork takes along the calling thread only.
         environ = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - ourselves
             [sys.executable, "-m", "edge_lstm.torture.zygote", *(["--interpreter"] if interpreter else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
