@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from edge_lstm.torture.alerts import Consumer
 from edge_lstm.torture.proof import Row, table
 from edge_lstm.torture.truth import Subject
 from edge_lstm.torture.verdict import Verdict, delivered
@@ -134,6 +135,22 @@ def test_control_without_a_fault_is_no_proof() -> None:
     assert (False, True) == (idle.proven, sharp.proven)
     assert ["kill: the control 'x' found no fault"] == idle.complaints()
     assert "1 of 1 failed" in table([sharp])
+
+
+def test_consumer_asks_from_the_first_missing_number() -> None:
+    """A gap in the numbers is asked for; numbers in a row are not."""
+    consumer = Consumer(1, "edge-lstm/n")  # nobody listens on port 1: what it says waits
+    for seq in (1, 2, 3):
+        consumer.take("edge-lstm/n/a/alert", _alert(seq=seq))
+    consumer.poll(0.0)
+    in_order = consumer.asked
+    consumer.take("edge-lstm/n/a/alert", _alert(seq=5))
+    consumer.poll(0.0)
+
+    assert (0, 1, 1) == (in_order, consumer.asked, consumer.peer.pending)
+    assert consumer.next_seq == 4
+    consumer.take("edge-lstm/n/alerts/replayed", _alert(seq=4))
+    assert consumer.next_seq == 6
 
 
 def test_frames_of_a_stream_of_bytes() -> None:
