@@ -107,6 +107,8 @@ class Lane:
             self.turn(_TICK_S)
             if (code := self.site.ended()) is not None:
                 raise TortureError(f"the daemon ends with {code}", got=self.site.last_words())
+        if not self._subscribed():
+            raise TortureError("the daemon does not come to its subscription", got=self.site.last_words())
         self.site.stop()
 
     def _subscribed(self) -> bool:
