@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import socket
 import ssl
+import stat
 import struct
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -148,6 +151,27 @@ def test_connected_says_online_and_subscribes(server: Server, start: Start) -> N
     assert b"\0\x07plant/+" + bytes([0b0001_0001]) == subscribe.body[3:]  # retain handling 1, QoS 1
     online = peer.read(PUBLISH)
     assert (b"online", 0b0011) == (online.payload, online.flags)
+
+
+def test_small_packets_do_not_wait_for_one_another(server: Server, start: Start) -> None:
+    """Nagle's algorithm is off: an alert does not wait for the broker's answer to an acknowledgement."""
+    owner = start()
+    peer = server.meet()
+    peer.read(CONNECT)
+    peer.send(CONNACK, b"\0\0\0")
+    owner.receive(Connected)
+
+    assert [1] == list(_no_delay(server.port))
+
+
+def _no_delay(port: int) -> Iterator[int]:
+    """TCP_NODELAY of every socket of this process that is connected to a port."""
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile, or not connected
+            if stat.S_ISSOCK(link.stat().st_mode):
+                with socket.socket(fileno=os.dup(int(link.name))) as sock:
+                    if sock.family == socket.AF_INET and sock.getpeername()[1] == port:
+                        yield sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_refused_subscription_is_an_event(server: Server, start: Start) -> None:
