@@ -26,6 +26,7 @@ class Consumer:
     Attributes:
         alerts: Payloads of all alerts that came in, repeats included.
         health: The newest health message.
+        next_seq: First number that is missing.
         asked: How often it asked.
         away: While true it has no connection, as a consumer that is restarted.
         insists: While true it asks all the time: what is missing at the end leaves no gap to see.
@@ -40,7 +41,7 @@ class Consumer:
         self.asked = 0
         self.away = self.insists = False
         self._numbers: set[int] = set()
-        self._next = 1
+        self.next_seq = 1
         self._ask_at = 0.0
 
     def poll(self, timeout_s: float) -> None:
@@ -51,7 +52,7 @@ class Consumer:
             return
         self.peer.poll(timeout_s)
         while self.peer.heard:
-            self._take(*self.peer.heard.popleft())
+            self.take(*self.peer.heard.popleft())
         if self._replay and (self._numbers or self.insists) and time.monotonic() >= self._ask_at:
             self._ask()
 
@@ -59,9 +60,10 @@ class Consumer:
         """Ask for everything from the first number that is missing."""
         self._ask_at = time.monotonic() + _ASK_EVERY_S
         self.asked += 1
-        self.peer.publish(f"{self._root}/alerts/replay", msgspec.json.encode({"from_seq": self._next}))
+        self.peer.publish(f"{self._root}/alerts/replay", msgspec.json.encode({"from_seq": self.next_seq}))
 
-    def _take(self, topic: str, payload: bytes) -> None:
+    def take(self, topic: str, payload: bytes) -> None:
+        """Note one message."""
         if topic == f"{self._root}/health":
             self.health = msgspec.json.decode(payload)
             return
@@ -70,8 +72,8 @@ class Consumer:
         said = msgspec.json.decode(payload)
         self.alerts.append(payload)
         number = said.get("seq")
-        if isinstance(number, int) and number >= self._next:
+        if isinstance(number, int) and number >= self.next_seq:
             self._numbers.add(number)
-            while self._next in self._numbers:  # what is left is beyond a gap
-                self._numbers.remove(self._next)
-                self._next += 1
+            while self.next_seq in self._numbers:  # what is left is beyond a gap
+                self._numbers.remove(self.next_seq)
+                self.next_seq += 1

@@ -19,7 +19,7 @@ __all__ = ["DOCUMENTED", "STANDARD", "STEADY", "Broker", "find_mosquitto", "mosq
 _ROOM = ("max_queued_messages 100000", "max_inflight_messages 1000", "persistent_client_expiration 7d")
 
 DOCUMENTED = ("persistence true", "autosave_on_changes true", "autosave_interval 1", *_ROOM)
-"""What docs/howto-mosquitto.md asks for where the broker may crash; it writes all it has at every change."""
+"""The most careful that docs/howto-mosquitto.md knows: all that is kept is written at every second change."""
 
 STEADY = ("persistence false", *_ROOM)
 """For nemeses that leave the broker alone; fifteen times as fast as `DOCUMENTED` on a disk."""

@@ -61,6 +61,7 @@ class Lane:
         self._rate, self._patience_s = rate, patience_s
         self._choice = random.Random(f"{seed}/{site.node}/order")  # noqa: S311 - to be made again from the seed
         self._due = 0.0
+        self._known: tuple[int, Counter[str]] = (0, Counter())
         self.disturb: Callable[[Peer, Stream], None] | None = None
 
     # ------------------------------------------------------------------------------ flow
@@ -106,6 +107,8 @@ class Lane:
             self.turn(_TICK_S)
             if (code := self.site.ended()) is not None:
                 raise TortureError(f"the daemon ends with {code}", got=self.site.last_words())
+        if not self._subscribed():
+            raise TortureError("the daemon does not come to its subscription", got=self.site.last_words())
         self.site.stop()
 
     def _subscribed(self) -> bool:
@@ -177,7 +180,11 @@ class Lane:
         return int(self.consumer.health.get("outbox", 0))
 
     def _heard(self) -> Counter[str]:
-        return delivered(self.consumer.alerts, self.site.tier)[0]
+        """What the consumer has, read anew when there is more."""
+        count = len(self.consumer.alerts)
+        if self._known[0] != count:
+            self._known = count, delivered(self.consumer.alerts, self.site.tier)[0]
+        return self._known[1]
 
     def _progress(self) -> object:
         health = self.consumer.health

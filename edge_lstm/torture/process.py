@@ -65,13 +65,17 @@ class _Forked:
 
 
 class Forks:
-    """The process that daemons are forked from (`edge_lstm.torture.zygote`); any thread may use it."""
+    """The process that daemons are forked from (`edge_lstm.torture.zygote`); any thread may use it.
 
-    def __init__(self) -> None:
+    Args:
+        interpreter: Whether it imports the TFLite interpreter too.
+    """
+
+    def __init__(self, *, interpreter: bool = False) -> None:
         # One thread each: a fork takes along the calling thread only.
         environ = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "edge_lstm.torture.zygote"],
+        self._process = subprocess.Popen(  # noqa: S603 - ourselves
+            [sys.executable, "-m", "edge_lstm.torture.zygote", *(["--interpreter"] if interpreter else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environ,
@@ -80,7 +84,8 @@ class Forks:
         self._order, self._news = threading.Lock(), threading.Condition()
         self._started: list[int] = []
         self._codes: dict[int, int] = {}
-        threading.Thread(target=self._listen, name="forks", daemon=True).start()
+        self._thread = threading.Thread(target=self._listen, name="forks", daemon=True)
+        self._thread.start()
 
     def start(self, argv: list[str], log: Path) -> Process:
         """Start a daemon.
@@ -114,6 +119,9 @@ class Forks:
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait(_START_S)
+        self._thread.join(_START_S)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None  # noqa: S101 - it is a pipe

@@ -14,9 +14,7 @@ import threading
 from collections.abc import Iterable
 from typing import Literal
 
-import mqtt5
-
-from edge_lstm.torture.wire import frames
+from edge_lstm.torture.wire import frames, published
 
 __all__ = ["Fault", "Proxy"]
 
@@ -24,7 +22,7 @@ Fault = Literal["none", "blackhole", "half_open", "delay", "slices", "refuse"]
 
 _CHUNK = 65_536
 _DELAY_S = 0.3
-_PUBLISH, _PUBACK = 3, 4
+_CONNECT, _PUBLISH, _PUBACK = 1, 3, 4
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -60,6 +58,7 @@ class Proxy:
         self._fault: Fault = "none"
         self._links: set[_Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._version = 5
         self._given: dict[int, tuple[str, bytes]] = {}
         self.acked: set[tuple[str, bytes]] = set()
         self._loop = asyncio.new_event_loop()
@@ -198,11 +197,13 @@ class Proxy:
     def _note(self, packets: Iterable[bytes], *, down: bool) -> None:
         for raw in packets:
             kind = raw[0] >> 4
-            if down and kind == _PUBLISH:
-                packet, _ = mqtt5.read(memoryview(raw))
-                if isinstance(packet, mqtt5.PublishPacket) and packet.packet_id is not None:
-                    self._given[packet.packet_id] = (packet.topic, bytes(packet.payload))
+            if not down and kind == _CONNECT:  # 3.1.2.2: the level follows the name "MQTT"
+                self._version = raw[raw.index(b"MQTT") + 4]
+            elif down and kind == _PUBLISH:
+                topic, payload, mid = published(raw, self._version)
+                if mid is not None:
+                    self._given[mid] = (topic, payload)
             elif not down and kind == _PUBACK:
-                packet, _ = mqtt5.read(memoryview(raw))
-                if isinstance(packet, mqtt5.PubAckPacket) and packet.packet_id in self._given:
-                    self.acked.add(self._given[packet.packet_id])
+                found = self._given.get(int.from_bytes(raw[2:4]))
+                if found is not None:
+                    self.acked.add(found)

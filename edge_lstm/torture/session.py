@@ -53,8 +53,9 @@ class Session:
 
     def __init__(self, *, folder: Path, seed: str, bundle: Path | None, tell: Callable[[str], None]) -> None:
         find_mosquitto()
-        self._folder, self._seed, self._bundle, self._tell = folder, seed, bundle, tell
-        self._forks = Forks()
+        self._folder, self._seed, self._tell = folder, seed, tell
+        self._bundle = None if bundle is None else bundle.absolute()
+        self._forks = Forks(interpreter=bundle is not None)
         if bundle is None:
             self._subject, self.what = Subject.of_witness(), "the witness: a hash chain for a model"
         else:

@@ -26,10 +26,11 @@ imported everything, so that kills meet the daemon at work and not at its import
 _VARIANTS: tuple[dict[str, Any], ...] = (
     {},
     {"mqtt": {"client": "paho"}},
-    {"mqtt": {"inflight": 200}},
+    {"mqtt": {"inflight": 20}},
     {"resident_assets": 6},
+    {"mqtt": {"protocol": "3.1.1"}},
 )
-"""Both clients, a wider window, and streams that go to the disk and come back."""
+"""Both clients, both protocols, a wide window, and streams that go to the disk and come back."""
 
 
 class Site:

@@ -56,8 +56,8 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Whether every promise was kept."""
-        readings = self.lost == self.forgiven and not self.double
+        """Whether every promise was kept, and there was something to keep."""
+        readings = self.once > 0 and self.lost == self.forgiven and not self.double
         alerts = self.heard == self.due and not self.spurious
         return readings and alerts and self.exact == self.streams and not self.faults
 
@@ -78,6 +78,7 @@ class Verdict:
             "alerts nobody should have said": self.spurious,
         }
         parts = [f"{number} {what}" for what, number in said.items() if number]
+        parts += [] if self.once else ["nothing was scored once"]
         return "; ".join([*parts, *self.faults[:3]])
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import mqtt5
 
-__all__ = ["Peer", "frames", "wait_for_port"]
+__all__ = ["Peer", "frames", "published", "wait_for_port"]
 
 _WINDOW = 400
 _PATIENCE_S = 5.0
@@ -175,6 +175,31 @@ def frames(buffer: bytes | bytearray) -> list[tuple[int, int]]:
         found.append((begin, at + length))
         begin = at + length
     return found
+
+
+def published(raw: bytes, version: int) -> tuple[str, bytes, int | None]:
+    """Topic, payload and packet identifier of a PUBLISH (section 3.3); version 4 is MQTT 3.1.1."""
+    at = _after_length(raw, 1)
+    end = at + 2 + int.from_bytes(raw[at : at + 2])
+    topic, at, mid = raw[at + 2 : end].decode(), end, None
+    if raw[0] & 0b110:
+        mid, at = int.from_bytes(raw[at : at + 2]), at + 2
+    if version >= 5:
+        begin = _after_length(raw, at)
+        at = begin + _length(raw, at)
+    return topic, raw[at:], mid
+
+
+def _length(raw: bytes, at: int) -> int:
+    """A variable byte integer (MQTT 5, 1.5.5)."""
+    parts = raw[at : _after_length(raw, at)]
+    return sum((part & 0x7F) << 7 * i for i, part in enumerate(parts))
+
+
+def _after_length(raw: bytes, at: int) -> int:
+    while raw[at] & 0x80:
+        at += 1
+    return at + 1
 
 
 def wait_for_port(port: int, timeout_s: float = 10.0) -> bool:

@@ -15,6 +15,7 @@ import signal
 import sys
 import traceback
 
+from edge_lstm.backends.installed import installed, load_problem
 from edge_lstm.torture.daemon import main as run
 
 __all__ = ["main"]
@@ -22,6 +23,9 @@ __all__ = ["main"]
 
 def main() -> None:
     """Serve until standard input ends."""
+    if "--interpreter" in sys.argv[1:]:
+        for package in installed():
+            load_problem(package)
     awake, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.broker
 
 @pytest.fixture(scope="module")
 def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
-    """Two daemons at a time, from a fixed seed."""
+    """Four daemons at a time, each with other readings and settings, from a fixed seed."""
     if shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin") is None:
         (pytest.fail if IN_CI else pytest.skip)("mosquitto is absent: apt install mosquitto")
     forks = Forks()
@@ -31,7 +31,7 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
         subject=Subject.of_witness(),
         forks=forks,
         trials=1,
-        lanes=2,
+        lanes=4,
     )
     forks.close()
 

@@ -8,10 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from edge_lstm.torture.alerts import Consumer
 from edge_lstm.torture.proof import Row, table
 from edge_lstm.torture.truth import Subject
 from edge_lstm.torture.verdict import Verdict, delivered
-from edge_lstm.torture.wire import frames
+from edge_lstm.torture.wire import frames, published
 from edge_lstm.torture.witness import SEEN, Sample, WitnessBackend, chain, samples
 
 
@@ -113,6 +114,7 @@ def test_alert_with_two_contents_is_a_fault() -> None:
         {"spurious": 1},
         {"faults": ["it ended with 1"]},
         {"lost": 2, "forgiven": 1},
+        {"once": 0, "lost": 9, "forgiven": 9},
     ],
 )
 def test_verdict_does_not_hold_with_anything_wrong(broken: dict[str, object]) -> None:
@@ -127,13 +129,39 @@ def test_verdict_does_not_hold_with_anything_wrong(broken: dict[str, object]) ->
 
 def test_control_without_a_fault_is_no_proof() -> None:
     """A harness that finds nothing in a weakened daemon proves nothing."""
-    good, bad = Verdict(trials=3), Verdict(trials=3, lost=1)
+    good, bad = Verdict(trials=3, once=9), Verdict(trials=3, once=9, lost=1)
     idle = Row(name="kill", verdict=good, controls={"x": good}, seconds=1.0)
     sharp = Row(name="kill", verdict=good, controls={"x": bad}, seconds=1.0)
 
     assert (False, True) == (idle.proven, sharp.proven)
     assert ["kill: the control 'x' found no fault"] == idle.complaints()
     assert "1 of 1 failed" in table([sharp])
+
+
+def test_consumer_asks_from_the_first_missing_number() -> None:
+    """A gap in the numbers is asked for; numbers in a row are not."""
+    consumer = Consumer(1, "edge-lstm/n")  # nobody listens on port 1: what it says waits
+    for seq in (1, 2, 3):
+        consumer.take("edge-lstm/n/a/alert", _alert(seq=seq))
+    consumer.poll(0.0)
+    in_order = consumer.asked
+    consumer.take("edge-lstm/n/a/alert", _alert(seq=5))
+    consumer.poll(0.0)
+
+    assert (0, 1, 1) == (in_order, consumer.asked, consumer.peer.pending)
+    assert consumer.next_seq == 4
+    consumer.take("edge-lstm/n/alerts/replayed", _alert(seq=4))
+    assert consumer.next_seq == 6
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_published_of_both_protocols(version: int) -> None:
+    """Topic, payload and identifier are read with and without properties."""
+    properties = b"\x02\x01\x01" if version == 5 else b""
+    raw = b"\x32" + bytes([7 + len(properties) + 2]) + b"\x00\x03a/b\x00\x07" + properties + b"{}"
+
+    assert ("a/b", b"{}", 7) == published(raw, version)
+    assert ("a", b"", None) == published(b"\x30\x03\x00\x01a", 4)
 
 
 def test_frames_of_a_stream_of_bytes() -> None:
