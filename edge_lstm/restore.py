@@ -91,7 +91,9 @@ def restore(
     rows = machine.number(machine.engine.abandoned(meta.alerts, now_ns=clock.time_ns())) if reason else []
     again, records = _again(machine, found.blocks, alive)
     engine = machine.engine
-    first = engine.restored() + engine.unlearned([] if reason else [told for told in meta.told if told not in machine.away])
+    first = engine.restored() + engine.unlearned(
+        [] if reason else [told for told in meta.told if told not in machine.away]
+    )
     if records or found.meta:
         assets = len(engine.detector.assets)
         log.info(event("states.restored", assets=assets, records=records, unsent=len(found.outbox)))

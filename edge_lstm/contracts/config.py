@@ -227,7 +227,7 @@ class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         streams: What is held to be a fault of a stream of readings.
         metrics: Metrics for Prometheus.
         max_assets: Readings of more assets than this are rejected.
-        resident_assets: Assets whose states stay in memory; beyond it those that have fallen silent wait on the disk.
+        resident_assets: Assets whose states stay in memory; beyond it those fallen silent wait on the disk.
         log_level: Least level that is logged.
     """
 

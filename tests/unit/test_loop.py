@@ -164,6 +164,10 @@ class BrokenBackend(FakeBackend):
         return super().step(frame, state)
 
 
+class Killed(Exception):  # noqa: N818 - an end, not an error
+    """The process is no more."""
+
+
 class House:
     """Everything around one loop."""
 
@@ -196,6 +200,7 @@ class House:
             node="n",
             alarm=self.config.alarm,
             commission=self.config.commission,
+            streams=self.config.streams,
         )
         return Engine(self.config, detector, manifest=manifest, clock=self.clock)
 
@@ -218,11 +223,35 @@ class House:
     ) -> ScriptedTransport:
         """A whole life of a daemon, from restore to stop."""
         store = Store(self.folder, wake=lambda: None)
+        try:
+            return self._live(store, script, answers=answers)
+        finally:
+            store.close()
+
+    def kill(self, *script: TransportEvent | float | Callable[[], None]) -> ScriptedTransport:
+        """A life that ends without a word, when all that was taken is in the journal."""
+
+        def end() -> None:
+            raise Killed
+
+        with pytest.raises(Killed):
+            self.run(*script, end)
+        return self.transport
+
+    def _live(
+        self, store: Store, script: Sequence[TransportEvent | float | Callable[[], None]], *, answers: bool
+    ) -> ScriptedTransport:
         found = store.recover(self.sha256)
-        begin = restore(found, self.machine, sha256=self.sha256, clock=self.clock, resident=1000)
-        begin.machine.engine.detector.fetch = fetcher(store)
+
+        def machine() -> StateMachine:
+            made = self.machine()
+            made.engine.detector.fetch = fetcher(store)
+            return made
+
+        resident = self.config.resident_assets
+        begin = restore(found, machine, sha256=self.sha256, clock=self.clock, resident=resident)
         stop = Stop()
-        transport = ScriptedTransport(
+        self.transport = transport = ScriptedTransport(
             self.clock, deque(script), stop_request=stop, answers=answers, store=store
         )
         outbox = Outbox(
@@ -501,6 +530,90 @@ def test_restore_goes_on_bit_for_bit(tmp_path: Path) -> None:
     for ending in ("pump/score", "pump/alert"):
         assert whole.published(ending) == first.published(ending) + second.published(ending)
     assert one.loop.health().frames == two.loop.health().frames
+
+
+MANY = [reading(n, n / 60, asset=f"m{which}", mid=4 * n + which) for n in range(1, 60) for which in range(4)]
+"""Readings of four assets, one of each in turn."""
+
+
+def heard(*lives: ScriptedTransport) -> dict[str, list[bytes]]:
+    """Scores by topic, in order."""
+    found: dict[str, list[bytes]] = {}
+    for life in lives:
+        for one in life.published("/score"):
+            found.setdefault(one.topic, []).append(one.payload)
+    return found
+
+
+def test_restore_after_a_kill_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    """No checkpoint was ever made: the journal alone gives states, counts and alarms again."""
+    readings = [
+        *[reading(n, n / 50) for n in range(1, 30)],
+        *strange(30, 3),
+        *[reading(n) for n in range(33, 60)],
+    ]
+    one, two = House(tmp_path / "one"), House(tmp_path / "two")
+    whole = one.run(UP, *readings)
+    first = two.kill(UP, *readings[:32])
+    second = two.run(UP, *readings[32:])
+
+    assert heard(whole) == heard(first, second)
+    alerts = [p for life in (first, second) for p in life.published("pump/alert")]
+    assert whole.published("pump/alert") == list({p.payload: p for p in alerts}.values())
+    assert first.published("alarm/anomaly")[0] == second.published("alarm/anomaly")[0]
+    assert one.loop.health().readings == two.loop.health().readings
+
+
+def test_restore_within_a_kill_takes_nothing_twice(house: House) -> None:
+    """What the broker sends again is known by its identifier, whatever the journal was cut into."""
+    house.kill(UP, reading(1), reading(2))
+    again = [msgspec.structs.replace(reading(n), duplicate=True) for n in (1, 2)]
+    transport = house.run(UP, *again, reading(3))
+
+    assert [1, 2, 3] == [what for kind, what in transport.said if kind == "ack"]
+    assert {"redelivered": 2} == house.loop.health().rejects
+    assert (3, 3) == (house.loop.health().readings, house.loop.health().frames)
+
+
+@pytest.mark.parametrize("end", ["run", "kill"])
+def test_assets_on_the_disk_are_scored_as_those_in_memory(tmp_path: Path, end: str) -> None:
+    """One place for four machines: they leave, come back with their readings, also out of the journal."""
+    roomy = House(tmp_path / "roomy", streams={"silent_after_s": 0})
+    tight = House(
+        tmp_path / "tight", streams={"silent_after_s": 0}, resident_assets=1, snapshot={"interval_s": 1}
+    )
+    resident: list[int] = []
+
+    def look() -> None:
+        resident.append(len(tight.begin.machine.engine.detector.assets))
+
+    whole = roomy.run(UP, *MANY)
+    rest: list[TransportEvent | float | Callable[[], None]] = []
+    for number, one in enumerate(MANY[:120]):
+        rest += [one, 1.1, 0.1, look] if number % 10 == 9 else [one]
+    first = getattr(tight, end)(UP, *rest, *MANY[120:130])
+    second = tight.run(UP, *MANY[130:])
+
+    assert {1} == set(resident)
+    assert heard(whole) == heard(first, second)
+    assert 4 == tight.loop.health().assets
+    assert roomy.loop.health().frames == tight.loop.health().frames
+
+
+def test_assets_leave_the_memory_when_they_have_fallen_silent(tmp_path: Path) -> None:
+    """Not before: a silence of which nobody would be told is none that was watched for."""
+    house = House(tmp_path, streams={"silent_after_s": 5}, resident_assets=1, snapshot={"interval_s": 1})
+    resident: list[int] = []
+
+    def look() -> None:
+        resident.append(len(house.begin.machine.engine.detector.assets))
+
+    house.clock.now_s = 60.0
+    transport = house.run(UP, GRANTED, *MANY[:8], 1.5, 0.1, look, *[1.0] * 8, look)
+    silent = [json.loads(p.payload)["reason"] for p in transport.published("/quality")]
+
+    assert [4, 1] == resident
+    assert ["silent"] * 4 == silent
 
 
 def test_restore_of_another_bundle_closes_its_episodes(house: House) -> None:
