@@ -45,12 +45,14 @@ class ArrivalClock:
 
     Args:
         clock: Where the time comes from.
+        after_ns: The last time that an earlier process gave. A board without a battery clock
+            starts in the past; its readings are no older than those before.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, after_ns: int = 0) -> None:
         self._clock = clock
-        self._offset_ns = clock.time_ns() - round(clock.monotonic() * NS)
-        self._last_ns = 0
+        self._offset_ns = max(clock.time_ns(), after_ns) - round(clock.monotonic() * NS)
+        self._last_ns = after_ns
 
     def now_ns(self) -> int:
         """The time of a message that arrives now, nanoseconds since 1970-01-01 UTC."""

@@ -220,7 +220,7 @@ def _assemble(
     subscriptions = (*topics, Subscription(f"{config.root}/alerts/replay", 1))
     filters = tuple(subscription.filter for subscription in subscriptions)
     obsolete = tuple(known for known in begin.filters if known not in filters)
-    arrivals = ArrivalClock(clock)
+    arrivals = ArrivalClock(clock, after_ns=begin.machine.engine.counters.last_reading_ns)
     transport = make_transport(settings, subscriptions=subscriptions, obsolete=obsolete, clock=arrivals)
     house.wake.wakes(transport.wake)
     manifest = bundle.manifest

@@ -55,7 +55,7 @@ class Meta(msgspec.Struct, kw_only=True):
     saved_ns: int
     bundle_sha256: str
     counters: Counters
-    redelivery: list[tuple[int, int]] = []
+    redelivery: list[tuple[int, int, int]] = []
     filters: list[str] = []
     forgetful: bool = False
     alerts: list[Alert] = []
@@ -82,7 +82,7 @@ class StateMachine:
 
     Args:
         engine: Decodes and scores; has seen nothing, or what `Meta` and streams say.
-        window: Most messages that the broker may deliver again.
+        window: Messages that the broker sends ahead of our acknowledgements.
 
     Attributes:
         engine: The engine.

@@ -72,3 +72,14 @@ def test_system_clock_goes_on() -> None:
 
     assert clock.monotonic() <= clock.monotonic()
     assert clock.time_ns() > 1_700_000_000 * NS
+
+
+def test_arrivals_go_on_after_those_of_the_last_process() -> None:
+    """A board that starts with its clock in the past gives no time twice, and distances stay true."""
+    clock = TwoClocks(wall_s=1_000.0)
+    arrival = ArrivalClock(clock, after_ns=5_000 * NS)
+    first = arrival.now_ns()
+    clock.go(2.0)
+
+    assert first > 5_000 * NS
+    assert 2.0 == round((arrival.now_ns() - first) / NS, 6)
