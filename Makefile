@@ -51,6 +51,9 @@ bench-int8: $(VENV)/.dev ## int8 against float, every cell: writes its block of 
 bench-daemon: $(VENV)/.dev ## the daemon's speed, delay, memory and wear (needs mosquitto): writes its block of docs/benchmarks.md
 	$(BIN)/python -m tests.benchmark.daemon $(ARGS)
 
+torture: $(VENV)/.dev ## 2,000 kills, 300 power cuts, 100 broker crashes: writes docs/proof.md (needs root and mosquitto)
+	$(BIN)/edge-lstm torture --size long --write docs/proof.md $(ARGS)
+
 docs: $(VENV)/.dev ## write the generated documents anew: command reference and JSON Schemas
 	$(BIN)/python docs/generate.py
 

@@ -193,7 +193,8 @@ def _assemble(
 
     def make() -> StateMachine:
         engine = make_engine(config, bundle, runner, clock=clock)
-        engine.detector.fetch = fetcher(store)  # the journal may name an asset that is away
+        # Before the journal is taken again: it has readings of assets that rest on the disk.
+        engine.detector.fetch = fetcher(store)
         return StateMachine(engine, window=config.mqtt.inflight)
 
     begin = restore(

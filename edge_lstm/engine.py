@@ -183,7 +183,13 @@ class Engine:
         Returns:
             The publications, or ``None`` when nothing was due, and nothing has changed.
         """
-        events = self.detector.tick(now_ns, since_ns, wanted=self._wanted)
+
+        def failed(_number: int, error: Exception) -> None:
+            self.counters.failures += 1
+            if self._throttle.admit("failed") is not None:
+                log.error(event("tick.failed", error=error), exc_info=error)
+
+        events = self.detector.tick(now_ns, since_ns, wanted=self._wanted, failed=failed)
         if events is None:
             return None
         self._count(events, pushed=0)

@@ -12,6 +12,7 @@
     │   ├── SnapshotError        saved states that cannot be written or read
     │   ├── DeployError          a host that could not be brought to the wanted state
     │   ├── CompileError         the Edge TPU's compiler is absent, fails, or maps a part only
+    │   ├── TortureError         what edge-lstm torture needs is not there, or does not work
     │   └── MissingExtraError    a command whose packages are not installed
     └── StateError               a bug of ours: stages called out of order
 
@@ -38,6 +39,7 @@ __all__ = [
     "SnapshotError",
     "StateError",
     "TakenOverError",
+    "TortureError",
 ]
 
 
@@ -196,6 +198,10 @@ class DeployError(OperatorError):
 
 class CompileError(OperatorError):
     """The Edge TPU's compiler is absent, fails, or maps a part of the model only."""
+
+
+class TortureError(OperatorError):
+    """What ``edge-lstm torture`` needs is not there, or does not work."""
 
 
 class MissingExtraError(OperatorError):

@@ -66,7 +66,7 @@ class LiteRtBackend:
 
     def _step_batch(self, frame: TensorArray, state: Sequence[TensorArray]) -> Mapping[str, TensorArray]:
         count = len(frame)
-        size = 1 << (count - 1).bit_length()
+        size = 1 << ((count - 1).bit_length() + 1 & ~1)  # powers of four: few interpreters, little to spare
         many = self._batches.get(size)
         if many is None:
             many = self._batches[size] = self._network(size)

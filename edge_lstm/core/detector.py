@@ -146,18 +146,30 @@ class Detector(StreamMemory):
         """Close the frames that still wait for channels: the end of a recording."""
         return self._sweep(self._aligner.flush, wanted) or []
 
-    def tick(self, now_ns: int, since_ns: int = 0, *, wanted: Wanted | None = None) -> list[Event] | None:
+    def tick(
+        self,
+        now_ns: int,
+        since_ns: int = 0,
+        *,
+        wanted: Wanted | None = None,
+        failed: Failed | None = None,
+    ) -> list[Event] | None:
         """What is due when nothing comes: readings that waited long enough, and sensors fallen silent.
 
         Args:
             now_ns: The time, of the clock that gives times of arrival.
             since_ns: Since when readings could have come, of the same clock.
             wanted: Says which scores to make; ``None`` is all.
+            failed: As for `push_many`; the number is the asset's place in `assets`.
 
         Returns:
             The events, or ``None`` when nothing was due, and nothing has changed.
         """
-        return self._sweep(lambda memory, asset: self._aligner.tick(memory, asset, now_ns, since_ns), wanted)
+
+        def due(memory: AlignMemory, asset: str) -> Iterable[Frame | QualityEvent | Reject]:
+            return self._aligner.tick(memory, asset, now_ns, since_ns)
+
+        return self._sweep(due, wanted, failed)
 
     def stale(self, asset: str, now_ns: int) -> list[Event]:
         """The source of an asset has said that it is dead: a silence that needs no waiting for.
@@ -177,9 +189,10 @@ class Detector(StreamMemory):
         self,
         make: Callable[[AlignMemory, str], Iterable[Frame | QualityEvent | Reject]],
         wanted: Wanted | None,
+        failed: Failed | None = None,
     ) -> list[Event] | None:
         """Go on with what the aligner makes of every asset without a reading; by asset, in order."""
-        rounds, changed = Rounds(self._scorer, wanted, None), False
+        rounds, changed = Rounds(self._scorer, wanted, failed), False
         self._batches += 1
         for number, (asset, stream) in enumerate(self._streams.items()):
             for item, made in enumerate(make(stream.align, asset)):

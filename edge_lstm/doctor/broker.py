@@ -81,7 +81,7 @@ class _Visit:
         self._client = client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"{settings.client_id}-doctor",
-            protocol=settings.protocol,
+            protocol=MQTTProtocolVersion(settings.protocol),
             clean_session=None if is_5 else True,
             reconnect_on_failure=False,
         )

@@ -49,7 +49,7 @@ class Client:
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"{self._settings.client_id}-{self._name}",
-            protocol=self._settings.protocol,
+            protocol=MQTTProtocolVersion(self._settings.protocol),
             clean_session=None if self._is_5 else clean,
             reconnect_on_failure=False,
             manual_ack=True,

@@ -7,11 +7,9 @@ import logging
 from dataclasses import dataclass
 from typing import Literal
 
-from paho.mqtt.enums import MQTTProtocolVersion
-
 from edge_lstm.clock import ArrivalClock
 from edge_lstm.errors import ConfigError
-from edge_lstm.io.settings import MqttSettings
+from edge_lstm.io.settings import MQTT_5, MqttSettings
 from edge_lstm.io.transport import Subscription, Transport
 from edge_lstm.logs import event
 
@@ -50,7 +48,7 @@ def choose_client(settings: MqttSettings) -> Client:
 
 def _obstacle(settings: MqttSettings) -> str:
     """Why the lean client cannot be used, or empty."""
-    if settings.protocol != MQTTProtocolVersion.MQTTv5:
+    if settings.protocol != MQTT_5:
         return "MQTT 3.1.1 is spoken by paho only"
     if settings.websocket_path is not None:
         return "websockets are spoken by paho only"

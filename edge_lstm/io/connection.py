@@ -29,7 +29,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from edge_lstm.clock import ArrivalClock
 from edge_lstm.io.limits import INFLIGHT, Limits
 from edge_lstm.io.paho_client import BulkClient
-from edge_lstm.io.settings import MqttSettings
+from edge_lstm.io.settings import MQTT_5, MqttSettings
 from edge_lstm.io.story import ConnectionLost
 from edge_lstm.io.transport import (
     Confirmed,
@@ -73,7 +73,7 @@ class Connection:
         password: str | None,
     ) -> None:
         self._settings, self._epoch, self._clock, self._deliver = settings, epoch, clock, deliver
-        self._is_5 = settings.protocol == MQTTProtocolVersion.MQTTv5
+        self._is_5 = settings.protocol == MQTT_5
         self._ended: ConnectionLost | None = None
         self._tokens: dict[int, int | None] = {}  # one entry for each QoS 1 publication under way
         self._held: deque[tuple[Publication, int | None]] = deque()
@@ -89,7 +89,7 @@ class Connection:
             longest=settings.max_packet_bytes,
             on_plain=self._on_plain,
             client_id=settings.client_id,
-            protocol=settings.protocol,
+            protocol=MQTTProtocolVersion(settings.protocol),
             clean_session=None if self._is_5 else False,
             manual_ack=True,
             transport="tcp" if settings.websocket_path is None else "websockets",

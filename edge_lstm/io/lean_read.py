@@ -152,7 +152,10 @@ class Reader:
         it meets it again at every connection.
         """
         pipe = self._pipe
-        size = wire.packet_size(bytes(pipe.view[pipe.at : min(pipe.at + 5, pipe.end)]))
+        try:
+            size = wire.packet_size(bytes(pipe.view[pipe.at : min(pipe.at + 5, pipe.end)]))
+        except ValueError:
+            return False
         if not self.accepted or size is None or pipe.at + size > pipe.end:
             return False
         packet = bytes(pipe.view[pipe.at : pipe.at + size])

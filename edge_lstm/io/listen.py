@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_lstm.io.settings import MqttSettings, read_password
@@ -98,7 +98,7 @@ def _client(
     client = paho.Client(
         CallbackAPIVersion.VERSION2,
         client_id=client_id,
-        protocol=settings.protocol,
+        protocol=MQTTProtocolVersion(settings.protocol),
         reconnect_on_failure=False,
     )
     client.connect_timeout = settings.connect_timeout_s

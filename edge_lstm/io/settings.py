@@ -6,18 +6,19 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from paho.mqtt.enums import MQTTProtocolVersion
-
 from edge_lstm.contracts.config import CREDENTIAL, ClientChoice, DeviceConfig, MqttConfig, TlsConfig
 from edge_lstm.errors import ConfigError
 from edge_lstm.files import read_at_most
 from edge_lstm.io.transport import Publication
 
-__all__ = ["MqttSettings", "mqtt_settings", "read_password"]
+__all__ = ["MQTT_5", "MQTT_311", "MqttSettings", "mqtt_settings", "read_password"]
 
 _LEAST_PACKET = 2**20
 _MOST_PASSWORD = 2**16
-_PROTOCOLS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
+MQTT_5, MQTT_311 = 5, 4
+"""Protocol version as it stands in CONNECT (MQTT 5, 3.1.2.2)."""
+
+_PROTOCOLS = {"5": MQTT_5, "3.1.1": MQTT_311}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +29,7 @@ class MqttSettings:
         host: Name or address.
         port: TCP port.
         client_id: Our name at the broker, the same after every restart.
-        protocol: Version of MQTT, as paho numbers them.
+        protocol: Version of MQTT, `MQTT_5` or `MQTT_311`.
         username: Login, or ``None``.
         password_file: File whose first line is the password, or ``None``.
         keepalive_s: Longest silence, seconds.
@@ -48,7 +49,7 @@ class MqttSettings:
     host: str
     port: int
     client_id: str
-    protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5
+    protocol: int = MQTT_5
     username: str | None = None
     password_file: Path | None = None
     keepalive_s: int = 30

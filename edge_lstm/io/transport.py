@@ -182,6 +182,8 @@ class Transport(Protocol):
     def publish(self, publication: Publication, *, token: int | None = None) -> None:
         """Send on the connection of the newest `Connected` received, or drop it when that has ended.
 
+        It may be written as late as the next `receive` or `ack`.
+
         Args:
             publication: What.
             token: Answered by a `Confirmed` with the same token; needs QoS 1.

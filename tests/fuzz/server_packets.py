@@ -257,6 +257,7 @@ def _memory_kib() -> int:
 @contextlib.contextmanager
 def _quiet_codec() -> Iterator[None]:
     """The codec mqtt5 tells of text that is no UTF-8 by a panic, on standard error."""
+    os.environ["RUST_BACKTRACE"] = "0"  # to find the names for one takes 50 ms
     hook, sys.unraisablehook = sys.unraisablehook, lambda _args: None
     sys.stderr.flush()
     kept, void = os.dup(2), os.open(os.devnull, os.O_WRONLY)

@@ -13,7 +13,7 @@ from edge_lstm.io.lean import LeanTransport
 from edge_lstm.io.mqtt import MqttTransport
 from edge_lstm.io.settings import MqttSettings
 from edge_lstm.io.transport import Message
-from tests.fuzz.server_packets import SUBSCRIPTIONS, WILL, inputs, main
+from tests.fuzz.server_packets import SUBSCRIPTIONS, WILL, inputs, main, run_lean
 from tests.integration.scripted import CONNECT, WAIT_S, Owner, Server
 
 
@@ -26,6 +26,24 @@ def test_mutated_packets_are_lived_with() -> None:
         assert outcome.ends.total() == 10_000
         assert outcome.messages > 500, "the fuzzer reaches nothing"
         assert outcome.grown_kib < 32 * 1024, name
+
+
+# The codec mqtt5 tells of text that is no UTF-8 by a panic of Rust's, which is caught.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "200300000032100007eda08061622f610009007b31dba4799bd4a7f07d",
+        "20030000003b10000770ff616e742f61000a007b317dcb988f98b89db982090003000003612f2b11400a000197",
+    ],
+    ids=["garbage after a topic that is no text", "length of five bytes after it"],
+)
+def test_inputs_that_once_escaped(raw: str) -> None:
+    """Found by a million inputs: after a topic that is no text, a length of more than four bytes."""
+    end, events = run_lean(bytes.fromhex(raw))
+
+    assert "ConnectionLost" == end
+    assert [""] == [found.topic for found in events if isinstance(found, Message)]
 
 
 def endings() -> Iterator[bytes]:
@@ -71,5 +89,5 @@ def test_transport_comes_back_after_every_mutated_packet(
         peer.publish(1, b"good")
         while b"good" != owner.receive(Message).payload:
             pass
-    owner.stop(WILL, timeout_s=0.1)
+    owner.stop(WILL, timeout_s=0.01)
     server.close()

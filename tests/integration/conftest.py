@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -81,8 +82,13 @@ class Broker:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End it; by SIGTERM it writes its sessions down first, if it keeps any."""
         if self._process is not None:
-            self._process.send_signal(number)
-            self._process.wait(10)
+            # Asked between listening and its main loop, Mosquitto 2.0.11 forgets it: asked again.
+            for _ in range(10):
+                self._process.send_signal(number)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(1)
+                    break
+            assert self._process.returncode is not None, "mosquitto does not end"
             self._process = None
 
     def _listens(self) -> bool:

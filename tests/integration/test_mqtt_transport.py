@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import socket
 import ssl
+import stat
 import struct
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -120,7 +123,7 @@ def start(server: Server, make: Make) -> Iterator[Start]:
     yield begin
     server.close()
     for owner in owners:
-        owner.stop(WILL, timeout_s=0.1)
+        owner.stop(WILL, timeout_s=0.01)
 
 
 def test_connect_asks_for_the_session_and_leaves_a_will(server: Server, start: Start) -> None:
@@ -148,6 +151,27 @@ def test_connected_says_online_and_subscribes(server: Server, start: Start) -> N
     assert b"\0\x07plant/+" + bytes([0b0001_0001]) == subscribe.body[3:]  # retain handling 1, QoS 1
     online = peer.read(PUBLISH)
     assert (b"online", 0b0011) == (online.payload, online.flags)
+
+
+def test_small_packets_do_not_wait_for_one_another(server: Server, start: Start) -> None:
+    """Nagle's algorithm is off: an alert does not wait for the broker's answer to an acknowledgement."""
+    owner = start()
+    peer = server.meet()
+    peer.read(CONNECT)
+    peer.send(CONNACK, b"\0\0\0")
+    owner.receive(Connected)
+
+    assert [1] == list(_no_delay(server.port))
+
+
+def _no_delay(port: int) -> Iterator[int]:
+    """TCP_NODELAY of every socket of this process that is connected to a port."""
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile, or not connected
+            if stat.S_ISSOCK(link.stat().st_mode):
+                with socket.socket(fileno=os.dup(int(link.name))) as sock:
+                    if sock.family == socket.AF_INET and sock.getpeername()[1] == port:
+                        yield sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_refused_subscription_is_an_event(server: Server, start: Start) -> None:
@@ -220,6 +244,17 @@ def test_malformed_packet_ends_one_connection_only(server: Server, start: Start,
 
     assert Connected(2, session_present=False) == owner.receive(Connected)
     assert owner.transport.alive
+
+
+def test_announced_length_is_judged_before_there_is_room_made(server: Server, start: Start) -> None:
+    """Five bytes can promise 256 MiB; nobody waits for them."""
+    owner = start()
+    peer = server.meet()
+    peer.accept()
+    owner.receive(Subscribed)
+    peer.socket.sendall(b"\x30\xff\xff\xff\x7f")
+
+    assert "more than the 1048576 we take" in owner.receive(Disconnected).reason
 
 
 def test_refused_connection_is_tried_again(
@@ -312,7 +347,7 @@ def test_network_is_not_read_while_too_much_waits(server: Server, make: Make) ->
             most = max(most, len(found), transport.backlog)
         done.result(WAIT_S)
     server.close()
-    transport.stop(WILL, timeout_s=0.1)
+    transport.stop(WILL, timeout_s=0.01)
 
     assert most <= 12  # and what an answer of the broker adds
 
@@ -349,7 +384,7 @@ def test_wake_is_an_event(server: Server, make: Make) -> None:
     transport.wake()
 
     assert [Woken()] == transport.receive(WAIT_S)
-    transport.stop(WILL, timeout_s=0.1)
+    transport.stop(WILL, timeout_s=0.01)
 
 
 # The codec mqtt5 tells of the first such topic by a panic of Rust's, which we catch.
@@ -496,17 +531,6 @@ def test_refusal_is_named(
     wait_until(lambda: f"the broker refuses us: {expected}" in caplog.text, "the reason in the log")
 
 
-def test_broker_that_falls_silent_is_left(server: Server, start: Start) -> None:
-    """A half-open connection is found by the keep-alive, whatever TCP thinks."""
-    owner = start(keepalive_s=1)
-    server.meet().accept()
-    owner.receive(Subscribed)
-    owner.receive(Disconnected)
-    server.meet().accept()
-
-    assert Connected(2, session_present=False) == owner.receive(Connected)
-
-
 def test_connection_without_messages_is_kept_up(server: Server, start: Start) -> None:
     """PINGREQ goes out in time, and its answer is a sign of life."""
     start(keepalive_s=1)
@@ -595,7 +619,7 @@ def test_name_that_has_no_address_is_told_and_tried_again(
     wait_until(lambda: "mqtt.disconnected" in caplog.text, "a line in the log")
 
     assert owner.transport.alive
-    owner.stop(WILL, timeout_s=0.1)
+    owner.stop(WILL, timeout_s=0.01)
 
 
 # paho leaves the socket of a failed handshake to the garbage collector, which warns.
@@ -640,7 +664,7 @@ def test_mqtt5_tells_the_broker_what_it_did_wrong(
     assert bytes([code]) == peer.read(DISCONNECT).body[:1]
     assert "the broker broke the protocol: " in (lost := owner.receive(Disconnected)).reason
     assert expected in lost.reason
-    owner.stop(WILL, timeout_s=0.1)
+    owner.stop(WILL, timeout_s=0.01)
 
 
 def test_mqtt5_takes_no_message_before_connack(
@@ -655,7 +679,7 @@ def test_mqtt5_takes_no_message_before_connack(
 
     assert b"\x82" == peer.read(DISCONNECT).body
     wait_until(lambda: "PUBLISH before CONNACK" in caplog.text, "a line in the log")
-    owner.stop(WILL, timeout_s=0.1)
+    owner.stop(WILL, timeout_s=0.01)
 
 
 def test_mqtt5_keeps_to_the_keep_alive_of_the_broker(server: Server, lean: LeanTransport) -> None:
@@ -665,7 +689,7 @@ def test_mqtt5_keeps_to_the_keep_alive_of_the_broker(server: Server, lean: LeanT
     peer = server.meet()
     peer.accept(properties=struct.pack(">BH", 0x13, 1))
     peer.read(PINGREQ)
-    owner.stop(WILL, timeout_s=0.1)
+    owner.stop(WILL, timeout_s=0.01)
 
 
 def test_mqtt5_does_not_wait_for_a_name_server(
@@ -696,7 +720,7 @@ def test_mqtt5_does_not_wait_for_a_name_server(
         while not any(isinstance(found, Subscribed) for found in transport.receive(WAIT_S)):
             pass
         served.result(WAIT_S)
-    transport.stop(WILL, timeout_s=0.1)
+    transport.stop(WILL, timeout_s=0.01)
 
 
 def test_paho_takes_no_from_a_broker_of_mqtt_311(
@@ -711,4 +735,4 @@ def test_paho_takes_no_from_a_broker_of_mqtt_311(
         peer.send(CONNACK, bytes([0, code]))
         peer.socket.close()
         wait_until(lambda expected=expected: expected in caplog.text, "the reason")  # type: ignore[misc]
-    owner.stop(WILL, timeout_s=0.1)
+    owner.stop(WILL, timeout_s=0.01)

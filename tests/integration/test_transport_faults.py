@@ -248,7 +248,7 @@ def test_network_thread_that_dies_is_replaced(start: Start, monkeypatch: pytest.
         raise SystemExit
 
     monkeypatch.setattr(transport, "_run_commands", die)
-    transport.wake()
+    owner.publish(WILL)  # reaches the thread at once
     thread.join()
     monkeypatch.undo()
     transport.wake()

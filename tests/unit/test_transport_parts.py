@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import closing
+
 import pytest
 
 from edge_lstm.clock import ArrivalClock
 from edge_lstm.io.handover import Handover
+from edge_lstm.io.lean_link import Link
+from edge_lstm.io.lean_pipe import Pipe
 from edge_lstm.io.lean_pulse import Pulse
 from edge_lstm.io.settings import MqttSettings
 from edge_lstm.io.story import ConnectionLost, Pace
-from edge_lstm.io.transport import Publication, Subscribed, Woken
+from edge_lstm.io.transport import Publication, Subscribed, Subscription, Woken
 
 WILL = Publication("base/availability", b"offline", qos=1, retain=True)
 CLOSED = ConnectionLost("closed", closed=True)
@@ -37,6 +42,43 @@ def test_pulse_goes_on_when_something_is_heard() -> None:
     assert 0.0 == pulse.silent_s(14.0)
     assert not pulse.ask(14.0)
     assert pulse.ask(14.9)
+
+
+class Wishes:
+    """What an owner wants of every connection."""
+
+    settings = MqttSettings(host="h", port=1, client_id="me", online=WILL, will=WILL, keepalive_s=10)
+    subscriptions: tuple[Subscription, ...] = ()
+    obsolete: tuple[str, ...] = ()
+
+
+def test_link_does_not_take_a_busy_owner_for_a_dead_broker() -> None:
+    """While messages wait on our side, nothing is read, so silence proves nothing."""
+    ours, theirs = socket.socketpair()
+    with closing(ours), closing(theirs):
+        ours.setblocking(False)
+        link = Link(Wishes(), Pipe(ours), None, epoch=1, clock=ArrivalClock(StoppedClock()), now=0.0)
+        theirs.sendall(b"\x20\x03\0\0\0" + b"\x30\x06\0\3a/b\0" * 4)
+        for now in (0.0, 6.0, 12.0, 18.0):
+            link.work([], 1, now)
+        link.work([], 9, 24.0)
+        with pytest.raises(ConnectionLost, match="no sign of life"):
+            link.work([], 9, 30.0)
+
+
+def test_pipe_gives_what_came_before_the_end() -> None:
+    """TLS is read until nothing is there; the end that is found then must not hide the last words."""
+    ours, theirs = socket.socketpair()
+    with closing(ours), closing(theirs):
+        ours.setblocking(False)
+        pipe = Pipe(ours)
+        pipe._is_tls = True
+        theirs.sendall(b"last words")
+        theirs.close()
+        assert pipe.read()
+        assert b"last words" == bytes(pipe.view[pipe.at : pipe.end])
+        with pytest.raises(ConnectionLost, match="has closed"):
+            pipe.read()
 
 
 def pace() -> Pace:
