@@ -6,6 +6,7 @@ import resource
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -43,6 +44,10 @@ def _facts(device: Device) -> Status:
 
 def _scores(judge: Judge, rows: list[Row], asset: str = "pump-1") -> list[float]:
     return [found.score for found in judge(rows, asset) if isinstance(found, Score)]
+
+
+def _scored(listener: Listener, asset: str, count: int) -> bool:
+    return len(listener.on(f"{ROOT}/{asset}/score")) >= count
 
 
 def _limit_writes(device: Device, limit: int) -> None:
@@ -147,9 +152,7 @@ def test_assets_on_the_disk_are_scored_as_those_in_memory(
         for name in names:
             sensor.send(f"plant/{name}/readings", rows[first:last])
         for name in names:
-            listener.wait(
-                lambda name=name, last=last: len(listener.on(f"{ROOT}/{name}/score")) >= last, "the scores"
-            )
+            listener.wait(partial(_scored, listener, name, last), "the scores")
         if last == 60:
             device.end(signal.SIGKILL)
             device.start()
