@@ -51,6 +51,8 @@ log = logging.getLogger(__name__)
 _DRAIN_S = 2.0
 _STOP_S = 3.0
 _CLOSE_S = 10.0
+_STUCK_S = 2.0
+"""Longest wait at the end for a disk that takes nothing already."""
 _TICK_S = 1.0
 _FAILURES = 10
 """Messages in a row that may meet a fault of ours before the process ends and is started anew."""
@@ -527,7 +529,7 @@ class Loop:
         self._commits.flush()
         self._drain()
         self._save()
-        kept = self._store.close(_CLOSE_S)
+        kept = self._store.close(_STUCK_S if self._store.problem else _CLOSE_S)
         self._settle()
         if not kept:
             raise SnapshotError(
@@ -554,8 +556,11 @@ class Loop:
         """A moment for the disk, and for the broker to confirm what is under way; the rest is kept."""
         self._drain_until(
             lambda: (
-                not self._commits.waiting
-                and (not self._standing.connected or len(self._outbox) <= self._outbox.refused)
+                bool(self._store.problem)
+                or (
+                    not self._commits.waiting
+                    and (not self._standing.connected or len(self._outbox) <= self._outbox.refused)
+                )
             )
         )
 
