@@ -134,7 +134,8 @@ class Proxy:
 
     def _inject(self, raw: bytes) -> None:
         for link in self._links:
-            link.down.write(raw)
+            if not link.down.is_closing():
+                link.down.write(raw)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -187,9 +188,11 @@ class Proxy:
             await asyncio.sleep(_DELAY_S)
         if self._fault == "slices":
             for i in range(len(whole)):
+                if writer.is_closing():
+                    return
                 writer.write(whole[i : i + 1])
                 await asyncio.sleep(0)
-        else:
+        elif not writer.is_closing():
             writer.write(whole)
         with contextlib.suppress(OSError):
             await writer.drain()
