@@ -351,6 +351,7 @@ class Loop:
     def _on_connected(self, found: Connected) -> None:
         standing, engine = self._standing, self._machine.engine
         standing.connected = True
+        standing.note("broker", "")
         standing.connections += 1
         self._parts.life.connections += 1
         self._parts.life.owes_farewell = False
@@ -382,6 +383,8 @@ class Loop:
             self._notices.outdate({row.topic for row in decided.rows})
 
     def _on_disconnected(self, found: Disconnected) -> None:
+        if self._standing.subscribed:
+            self._standing.note("broker", f"the broker is away: {found.reason}")
         self._standing.connected = self._standing.subscribed = False
         self._listening_ns = 0
         self._outbox.requeue()
