@@ -51,6 +51,7 @@ class Engine:
         quarantine: The last messages that could not be read.
         forgetful: Set when states were lost: the broker may keep alarms that nobody knows
             of any more, so each asset's is cleared when it is first seen.
+        again: Whether messages of the journal are taken again: what they lead to was logged before.
         failing: Messages in a row that met a fault of ours, at most, up to the newest batch; 0
             when none of that batch did.
         fault: The newest fault of ours.
@@ -61,6 +62,7 @@ class Engine:
         self.counters = Counters()
         self.quarantine = Quarantine()
         self.forgetful = False
+        self.again = False
         self.failing = 0
         self.fault: Exception | None = None
         self._root = config.root
@@ -333,7 +335,7 @@ class Engine:
     def _commission(self, told: Commission) -> Publication:
         fields = {"asset": told.asset, "status": told.status, "readings": told.readings or None}
         level = logging.WARNING if told.reason else logging.INFO
-        log.log(level, event("commission", **fields, refused=told.reason or None))
+        self._log(level, event("commission", **fields, refused=told.reason or None))
         return self._kept(told)
 
     def _kept(self, told: Commission, *, essential: bool = True) -> Publication:
@@ -344,7 +346,7 @@ class Engine:
         self.counters.alert_seq += 1
         alert = msgspec.structs.replace(alert, seq=self.counters.alert_seq)
         fields = {"id": alert.id, "asset": alert.asset, "severity": alert.severity, "score": alert.score}
-        log.warning(event(f"alert.{alert.type}", **fields, text=alert.text))
+        self._log(logging.WARNING, event(f"alert.{alert.type}", **fields, text=alert.text))
         topic = f"{self._root}/{alert.asset}/alert"
         alarm = self._cleared(alert.asset, alert.kind) if alert.type == "close" else self._alarm(alert)
         return [Publication(topic, _ENCODER.encode(alert), qos=1, alert_seq=alert.seq), alarm]
@@ -367,6 +369,9 @@ class Engine:
         topic = f"{self._root}/{asset}/commission"
         return Publication(topic, b"", qos=1, retain=True, essential=False)
 
+    def _log(self, level: int, line: str) -> None:
+        log.log(logging.DEBUG if self.again else level, line)
+
     def _quality_event(self, found: QualityEvent) -> list[Publication]:
         if found.reason in COUNTED_ONLY:
             return []
@@ -378,11 +383,8 @@ class Engine:
                 "reason": found.reason.value,
                 "channel": found.channel or None,
             }
-            log.info(
-                event(
-                    "quality", **fields, active=found.active, detail=found.detail or None, more=held or None
-                )
-            )
+            more = {"active": found.active, "detail": found.detail or None, "more": held or None}
+            self._log(logging.INFO, event("quality", **fields, **more))
         if not self._quality:
             return []
         said = {

@@ -51,6 +51,8 @@ log = logging.getLogger(__name__)
 _DRAIN_S = 2.0
 _STOP_S = 3.0
 _CLOSE_S = 10.0
+_STUCK_S = 2.0
+"""Longest wait at the end for a disk that takes nothing already."""
 _TICK_S = 1.0
 _FAILURES = 10
 """Messages in a row that may meet a fault of ours before the process ends and is started anew."""
@@ -349,6 +351,7 @@ class Loop:
     def _on_connected(self, found: Connected) -> None:
         standing, engine = self._standing, self._machine.engine
         standing.connected = True
+        standing.note("broker", "")
         standing.connections += 1
         self._parts.life.connections += 1
         self._parts.life.owes_farewell = False
@@ -380,6 +383,8 @@ class Loop:
             self._notices.outdate({row.topic for row in decided.rows})
 
     def _on_disconnected(self, found: Disconnected) -> None:
+        if self._standing.subscribed:
+            self._standing.note("broker", f"the broker is away: {found.reason}")
         self._standing.connected = self._standing.subscribed = False
         self._listening_ns = 0
         self._outbox.requeue()
@@ -527,7 +532,7 @@ class Loop:
         self._commits.flush()
         self._drain()
         self._save()
-        kept = self._store.close(_CLOSE_S)
+        kept = self._store.close(_STUCK_S if self._store.problem else _CLOSE_S)
         self._settle()
         if not kept:
             raise SnapshotError(
@@ -554,8 +559,11 @@ class Loop:
         """A moment for the disk, and for the broker to confirm what is under way; the rest is kept."""
         self._drain_until(
             lambda: (
-                not self._commits.waiting
-                and (not self._standing.connected or len(self._outbox) <= self._outbox.refused)
+                bool(self._store.problem)
+                or (
+                    not self._commits.waiting
+                    and (not self._standing.connected or len(self._outbox) <= self._outbox.refused)
+                )
             )
         )
 

@@ -89,8 +89,10 @@ def restore(
     """
     machine, meta, reason = _begin(found, make_machine, sha256=sha256, resident=resident)
     rows = machine.number(machine.engine.abandoned(meta.alerts, now_ns=clock.time_ns())) if reason else []
-    again, records = _again(machine, found.blocks, alive)
     engine = machine.engine
+    engine.again = True
+    again, records = _again(machine, found.blocks, alive)
+    engine.again = False
     first = engine.restored() + engine.unlearned(
         [] if reason else [told for told in meta.told if told not in machine.away]
     )

@@ -43,7 +43,7 @@ def status(context: click.Context, config: Path | None, state_dir: Path | None, 
     from edge_lstm.status import Answer, look, report  # noqa: PLC0415 - fast --help
 
     if state_dir is None:
-        state_dir = _state_dir(config)
+        state_dir = _state_dir(context, config)
     answer: Answer = look(state_dir)
     if answer.status is None:
         click.echo(f"edge-lstm: {answer.why}", err=True)
@@ -52,9 +52,14 @@ def status(context: click.Context, config: Path | None, state_dir: Path | None, 
     context.exit(0 if answer.status.state == "ok" else 1)
 
 
-def _state_dir(config: Path | None) -> Path:
+def _state_dir(context: click.Context, config: Path | None) -> Path:
     from edge_lstm.config import load_config  # noqa: PLC0415
+    from edge_lstm.errors import ConfigError  # noqa: PLC0415
 
     if config is None:
         return Path("/var/lib/edge-lstm")
-    return Path(load_config(config, environ=os.environ).state_dir)
+    try:
+        return Path(load_config(config, environ=os.environ).state_dir)
+    except ConfigError as error:  # a daemon may well run, with the configuration from before
+        click.echo(f"edge-lstm: {error}; or name the folder of the states with --state-dir", err=True)
+        context.exit(_UNKNOWN)

@@ -27,7 +27,8 @@ _SIZES = ("quick", "usual", "long")
 @click.option(
     "--only",
     show_envvar=True,
-    help="Nemeses, with commas: kill, power-cut, broker-crash, partition, disk-full, poison, clock.",
+    help="Nemeses, with commas: kill, crash-points, power-cut, broker-crash, broker-forgets, partition, "
+    "disk-full, poison, clock.",
 )
 @click.option(
     "--trials", type=click.IntRange(1), show_envvar=True, help="Faults of each, in place of its own number."
@@ -113,6 +114,8 @@ def torture(
         complaints = [line for row in rows for line in row.complaints()]
         for line in complaints:
             click.echo(f"-> {line}")
+        if not complaints:
+            click.echo("-> every promise held, and every control was found out")
         if write is not None:
             text = page(rows, seed=said, what=session.what, folder=folder, command=_command(sys.argv))
             write.write_text(text, "utf-8")

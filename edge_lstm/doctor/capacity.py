@@ -18,7 +18,10 @@ def capacity(need: Needs, found: Measured, config: DeviceConfig) -> Iterator[Fin
         fact = f"{need.rate:g} messages/s need more than 65535 in flight when each waits {need.commit_s:g} s"
         yield fail("broker-window", fact, "commit more often, or share the machines among several daemons")
     if found.problem:
-        fix = f"let this user read and write {config.root}/doctor/# in the broker's access control list"
+        fix = (
+            f"see that the broker runs at {config.mqtt.host}:{config.mqtt.port}, and lets this user read and "
+            f"write {config.root}/doctor/#"
+        )
         yield warn("broker-probe", f"not all could be measured: {found.problem}", fix)
     yield from _session(found)
     yield from _window(need, found)

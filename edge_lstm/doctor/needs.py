@@ -143,7 +143,7 @@ def fragment(need: Needs, config: DeviceConfig | None, *, version: tuple[int, in
         "# A session must outlive the outage, and mqtt.session_expiry_s.",
         f"persistent_client_expiration {_expiry(need.expiry_s)}",
         "",
-        "# Refused to whoever publishes it, who then knows; else it is counted as too_large here.",
+        "# Larger ones are refused to whoever publishes them; else they are counted as too_large here.",
         f"message_size_limit {need.payload_bytes}",
         f"max_packet_size {need.payload_bytes + _PACKET_ROOM}",
         "",
@@ -159,7 +159,7 @@ def _persistence(need: Needs, version: tuple[int, int] | None) -> list[str]:
     if version is not None and version >= (2, 1):
         return [
             "# A crash of the broker: changes are written as they are made (Mosquitto 2.1).",
-            "persistence_location /var/lib/mosquitto/",
+            "# persistence_location /var/lib/mosquitto/   where mosquitto.conf does not have it",
             "global_plugin /usr/lib/mosquitto_persist_sqlite.so",
             "plugin_opt_sync full",
             "plugin_opt_flush_period 1",
@@ -168,7 +168,8 @@ def _persistence(need: Needs, version: tuple[int, int] | None) -> list[str]:
         "# A crash of the broker. Each save writes the whole database, with the full queue about",
         f"# {_size(need.database_bytes)}; Mosquitto 2.1 has persist-sqlite, which writes changes alone.",
         "persistence true",
-        "persistence_location /var/lib/mosquitto/",
+        "# Debian's mosquitto.conf says where, and twice is an error; in a file of its own it is needed:",
+        "# persistence_location /var/lib/mosquitto/",
     ]
     if not need.autosave_s:
         return [
@@ -201,9 +202,11 @@ def _access(config: DeviceConfig | None) -> list[str]:
         ),
         *(f"#   topic read {name}" for name in filters),
         f"#   topic write {config.root}/#",
-        f"#   topic read {config.root}/doctor/#      (edge-lstm doctor measures there)",
+        f"#   topic read {config.root}/alerts/replay",
+        f"#   topic read {config.root}/doctor/#",
         "#   user whoever-takes-the-alerts",
         f"#   topic read {config.root}/#",
+        f"#   topic write {config.root}/alerts/replay",
     ]
 
 

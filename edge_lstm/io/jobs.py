@@ -80,16 +80,13 @@ class Line:
 
     Args:
         clock: Time.
-        linger_s: Longest time that blocks wait for others to share a record with, seconds.
     """
 
-    def __init__(self, clock: Clock, linger_s: float) -> None:
-        self._clock, self._linger_s = clock, linger_s
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._condition = threading.Condition()
         self._jobs: deque[tuple[int, Job]] = deque()
         self._questions: deque[Question] = deque()
-        self._since = 0.0
-        self._hurry = False
         self._nudged = False
         self.closing = False
         self.ended = False
@@ -100,13 +97,9 @@ class Line:
         """Put a job at the end; its ticket."""
         with self._condition:
             self.ticket += 1
-            if not self._jobs:
-                self._since = self._clock.monotonic()
             last = self._jobs[-1][1] if self._jobs else None
             if isinstance(job, Append):
                 self.queued_bytes += job.size
-            else:
-                self._hurry = True
             if isinstance(job, Append) and isinstance(last, Append) and last.size + job.size <= _MOST_BYTES:
                 last.blocks.extend(job.blocks)
                 last.size += job.size
@@ -132,12 +125,6 @@ class Line:
                 self._condition.notify()
             return not self.ended
 
-    def hurry(self) -> None:
-        """Nothing in the line lingers."""
-        with self._condition:
-            self._hurry = bool(self._jobs)
-            self._condition.notify()
-
     def nudge(self) -> None:
         """Let the writer look at the time."""
         with self._condition:
@@ -147,7 +134,7 @@ class Line:
     def close(self) -> None:
         """There will be no more jobs."""
         with self._condition:
-            self.closing = self._hurry = True
+            self.closing = True
             self._condition.notify()
 
     def end(self) -> None:
@@ -177,22 +164,15 @@ class Line:
 
     def _left_s(self, deadline: float | None) -> float | None:
         """How long to wait, seconds; ``None`` is for ever."""
-        now = self._clock.monotonic()
-        if self._jobs:
-            linger_s = 0.0 if self._hurry else self._since + self._linger_s - now
-            return linger_s if deadline is None else min(linger_s, deadline - now)
-        if self.closing:
+        if self._jobs or self.closing:
             return 0.0
-        return None if deadline is None else deadline - now
+        return None if deadline is None else deadline - self._clock.monotonic()
 
     def _take(self) -> tuple[int, Job] | None:
-        """The first job, when it need not linger."""
-        lingers = not self._hurry and self._clock.monotonic() < self._since + self._linger_s
-        if not self._jobs or lingers:
+        """The first job, if there is one."""
+        if not self._jobs:
             return None
         ticket, job = self._jobs.popleft()
-        self._since = self._clock.monotonic()
-        self._hurry = self.closing or (self._hurry and bool(self._jobs))
         if isinstance(job, Append):
             self.queued_bytes -= job.size
         return ticket, job

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 
 from edge_lstm.io.story import ConnectionLost
 
@@ -28,7 +27,8 @@ class Pipe:
     """
 
     def __init__(self, sock: socket.socket) -> None:
-        self._socket, self._is_tls = sock, isinstance(sock, ssl.SSLSocket)
+        self._socket, self._is_tls = sock, type(sock) is not socket.socket
+        self._waits = _waits_of_tls() if self._is_tls else (BlockingIOError, InterruptedError)
         self.buffer = bytearray(_ROOM)
         self.view = memoryview(self.buffer)
         self.at = self.end = 0
@@ -79,7 +79,7 @@ class Pipe:
             return 0
         try:
             count = self._socket.recv_into(room)
-        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        except self._waits:
             return 0
         if not count:
             raise ConnectionLost("the broker has closed the connection", closed=True)
@@ -94,10 +94,17 @@ class Pipe:
         while self.out:
             try:
                 sent = self._socket.send(self.out)
-            except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            except self._waits:
                 return
             del self.out[:sent]
 
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
+
+
+def _waits_of_tls() -> tuple[type[OSError], ...]:
+    """What says that there is nothing to do now. The module costs 4 MiB, which only TLS is worth."""
+    import ssl  # noqa: PLC0415
+
+    return (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)

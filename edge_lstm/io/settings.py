@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_lstm.contracts.config import CREDENTIAL, ClientChoice, DeviceConfig, MqttConfig, TlsConfig
 from edge_lstm.errors import ConfigError
 from edge_lstm.files import read_at_most
 from edge_lstm.io.transport import Publication
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["MQTT_5", "MQTT_311", "MqttSettings", "mqtt_settings", "read_password"]
 
@@ -136,6 +139,8 @@ def read_password(settings: MqttSettings) -> str | None:
 
 
 def _tls_context(tls: TlsConfig) -> ssl.SSLContext:
+    import ssl  # noqa: PLC0415 - 4 MiB that only TLS is worth
+
     context = ssl.create_default_context()
     try:
         if tls.ca_file is not None:
@@ -156,7 +161,8 @@ def _no_password() -> str:
 
 
 def _bad_file(key: str, path: str | None, error: OSError) -> ConfigError:
-    why = "not a certificate or key in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
+    from_ssl = type(error).__module__ == "ssl"
+    why = "not a certificate or key in PEM form" if from_ssl else error.strerror
     return ConfigError(
         f"cannot use {path}: {why}", key=f"mqtt.tls.{key}", do="check the path and the file's owner"
     )

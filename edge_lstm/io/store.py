@@ -45,8 +45,6 @@ class Store:
             they survive the end of the process; a power cut loses at most ``loss_window_s`` of them.
         loss_window_s: See above, seconds; 0 is ``strict``.
         wake: Called from the writer's thread when `completed`, `problem` or `needs_full` has changed.
-        linger_s: Longest time that blocks wait for others to share a write with, seconds; `hurry`, rows
-            and checkpoints end the wait.
         clock: Time.
         weaken: Safeguards to leave out (negative controls).
         segment_bytes: Size of a segment of the journal.
@@ -62,14 +60,13 @@ class Store:
         mode: Literal["strict", "batched"] = "strict",
         loss_window_s: float = 0.0,
         wake: Callable[[], None],
-        linger_s: float = 0.0,
         clock: Clock | None = None,
         weaken: AbstractSet[Weakness] = frozenset(),
         segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
         self._clock = clock = clock or SystemClock()
         self._files = Files(path, weaken=weaken, segment_bytes=segment_bytes)
-        self._line = Line(clock, linger_s)
+        self._line = Line(clock)
         window_s = loss_window_s if mode == "batched" else 0.0
         self._writer = Writer(self._files, self._line, loss_window_s=window_s, clock=clock, wake=wake)
 
@@ -171,10 +168,6 @@ class Store:
             rows=tuple(outbox),
         )
         return self._line.add(job)
-
-    def hurry(self) -> None:
-        """Write what waits now, without lingering: say so before unacknowledged messages fill a window."""
-        self._line.hurry()
 
     # -------------------------------------------------------------------------------- answers
 

@@ -12,9 +12,10 @@ import hashlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_lstm import __version__
 from edge_lstm.bundle import Bundle
@@ -90,14 +91,11 @@ class WitnessBackend:
         links, seen = state
         said = np.array(frame)
         width = frame.shape[-1]
-        rows = zip(
-            frame.reshape(-1, width),
-            links.reshape(-1, CHAIN_BYTES),
-            seen.reshape(-1, SEEN),
-            said.reshape(-1, width),
-            strict=True,
-        )
-        for one, link, counts, answer in rows:
+        frames: NDArray[Any] = frame.reshape(-1, width)
+        chains: NDArray[Any] = links.reshape(-1, CHAIN_BYTES)
+        counted: NDArray[Any] = seen.reshape(-1, SEEN)
+        answers: NDArray[Any] = said.reshape(-1, width)
+        for one, link, counts, answer in zip(frames, chains, counted, answers, strict=True):
             digest = hashlib.sha256(link.tobytes() + one.tobytes()).digest()
             link[:] = np.frombuffer(digest, np.int8, CHAIN_BYTES)
             counts[int(one[0]) + int(one[1]) * _BASE] += 1

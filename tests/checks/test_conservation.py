@@ -149,8 +149,16 @@ CLASSES = {
     "duplicate": {"duplicate", "redelivered"},
     "late": {"late"},
     "bad": {"bad_time", "future", "seq_conflict", "stale_retained"},
-    "unknown": {"bad_topic", "no_channel", "too_many_assets", "too_many_new"},
-    "quarantined": {"undecodable", "too_large"},
+    "unknown": {
+        "bad_topic",
+        "bad_asset",
+        "not_born",
+        "not_data",
+        "no_channel",
+        "too_many_assets",
+        "too_many_new",
+    },
+    "quarantined": {"undecodable", "too_large", "schema_unsupported"},
 }
 
 

@@ -193,32 +193,48 @@ class Device:
     Attributes:
         folder: Where configuration, states and log are.
         config: What is written to ``edge-lstm.yaml`` at every start.
+        environ: Variables of the process besides our own.
+        process: The daemon.
+        writer: Writes its log down, if it goes through a pipe.
     """
 
     folder: Path
     config: dict[str, Any]
     environ: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    writer: subprocess.Popen[bytes] | None = None
 
     @property
     def log(self) -> str:
         """What it has logged so far."""
         return (self.folder / "log").read_text("utf-8")
 
-    def start(self) -> None:
+    def start(self, *, pipe: bool = False) -> None:
         """Start it and wait until it has subscribed."""
         before = self.log.count("mqtt.subscribed") if (self.folder / "log").exists() else 0
-        self.launch()
+        self.launch(pipe=pipe)
         wait_until(lambda: self.log.count("mqtt.subscribed") > before, "the daemon to subscribe")
 
-    def launch(self) -> None:
-        """Start it; returns at once."""
+    def launch(self, *, pipe: bool = False) -> None:
+        """Start it; returns at once.
+
+        Args:
+            pipe: Whether its log goes through a pipe, so that it writes to no file outside its state.
+        """
         path = self.folder / "edge-lstm.yaml"
         path.write_text(yaml.safe_dump(self.config), "utf-8")
         with (self.folder / "log").open("ab") as log:
             command = [sys.executable, "-m", "edge_lstm", "run", "--config", str(path)]
             environ = {**os.environ, **self.environ}
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environ)
+            if not pipe:
+                self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environ)
+                return
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environ
+            )
+            self.writer = subprocess.Popen(["cat"], stdin=self.process.stdout, stdout=log)
+            assert self.process.stdout is not None
+            self.process.stdout.close()
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait; the exit code."""
@@ -229,7 +245,11 @@ class Device:
     def wait(self) -> int:
         """Wait until it has ended; the exit code."""
         assert self.process is not None
-        return self.process.wait(WAIT_S)
+        code = self.process.wait(WAIT_S)
+        if self.writer is not None:
+            self.writer.wait(WAIT_S)
+            self.writer = None
+        return code
 
     def wait_log(self, text: str) -> None:
         """Wait until it has logged something."""
@@ -294,8 +314,7 @@ def make_device(tmp_path: Path, tiny_bundle: Path, broker: Broker) -> Iterator[M
     yield make
     for device in made:
         if device.process is not None and device.process.poll() is None:
-            device.process.kill()
-            device.process.wait(WAIT_S)
+            device.end(signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")

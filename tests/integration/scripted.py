@@ -107,12 +107,14 @@ class Peer:
             while self.socket.recv(4096):
                 pass
 
-    def accept(self, *, session: bool = False, properties: bytes = b"", refused: int = 0) -> None:
+    def accept(
+        self, *, session: bool = False, properties: bytes = b"", refused: int = 0, filters: int = 1
+    ) -> None:
         """Answer CONNECT and SUBSCRIBE."""
         self.read(CONNECT)
         self.send(CONNACK, bytes([session, 0, len(properties)]) + properties)
         subscribe = self.read(SUBSCRIBE)
-        self.send(SUBACK, subscribe.body[:2] + b"\0" + bytes([refused or 1]))
+        self.send(SUBACK, subscribe.body[:2] + b"\0" + bytes([refused or 1] * filters))
 
     def puback(self, packet: Packet, reason: int = 0) -> None:
         """Confirm a PUBLISH."""

@@ -117,24 +117,6 @@ def test_daemons_of_one_state_folder_are_refused(make_device: MakeDevice) -> Non
     assert f"used by another daemon: got pid {first.process.pid}" in line
 
 
-def test_snapshot_that_cannot_be_written_is_said_and_scoring_goes_on(
-    listener: Listener, sensor: Sensor, make_device: MakeDevice, rows: list[Row]
-) -> None:
-    """A disk that takes nothing makes health degraded, until it takes snapshots again."""
-    device = make_device(snapshot={"interval_s": 1})
-    device.start()
-    obstacle = device.folder / "state" / "state.snapshot.part"
-    obstacle.mkdir()
-    listener.wait(lambda: _health(listener).status == "degraded", "health to say so")
-    sensor.send("plant/pump-1/readings", rows[:10])
-    listener.wait(lambda: len(listener.on(SCORE)) == 10, "the scores")
-    assert "cannot write" in _health(listener).problems[0]
-    obstacle.rmdir()
-    listener.wait(lambda: _health(listener).status == "ok", "health to be good again")
-
-    assert 0 == device.end()
-
-
 def test_config_error_is_one_line(make_device: MakeDevice) -> None:
     """A key that is not known: file, line, key, nearest key; exit code 1 and no traceback."""
     device = make_device()

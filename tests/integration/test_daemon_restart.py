@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,10 @@ def _scores(judge: Judge, rows: list[Row], **alarm: Any) -> list[float]:  # noqa
 
 def _alerts(judge: Judge, rows: list[Row], alarm: dict[str, Any]) -> list[Any]:
     return [msgspec.to_builtins(found) for found in judge(rows, **alarm) if isinstance(found, Alert)]
+
+
+def _scored(listener: Listener, row: Row) -> bool:
+    return bool(listener.objects(SCORE)[-1]["time"] == row["time"])
 
 
 def _numbered(listener: Listener) -> dict[int, Any]:
@@ -253,7 +258,7 @@ def test_restart_with_a_damaged_journal_goes_on_from_what_is_sound(
     device.start()
     for row in rows[60:70]:  # each a record of its own, and all but the last known to be on the disk
         sensor.send("plant/pump-1/readings", [row])
-        listener.wait(lambda row=row: listener.objects(SCORE)[-1]["time"] == row["time"], "a score")
+        listener.wait(partial(_scored, listener, row), "a score")
     device.end(signal.SIGKILL)
     newest = list(segment_files(device.folder / "state").values())[-1]
     with newest.open("r+b") as file:

@@ -75,3 +75,19 @@ def test_notices_confirm_of_something_unknown_is_nothing() -> None:
 
     assert notices.confirm(-7) is None
     assert notices.refuse(-7) is None
+
+
+def test_notices_that_something_newer_overtakes_are_forgotten() -> None:
+    """Waiting, under way or refused: they would say how it was after what says how it is."""
+    kept = [Publication(f"t/{n}", b"was", qos=1, retain=True) for n in range(4)]
+    notices = Notices(window=2)
+    notices.add([*kept, *publications(1)])
+    take_all(notices)
+    notices.refuse(-1)
+    notices.outdate({"t/0", "t/1", "t/2"})
+    notices.retry()
+    assert [(-4, "t/3"), (-5, "t/0")] == take_all(notices)
+    notices.requeue()
+
+    assert [(-4, "t/3"), (-5, "t/0")] == take_all(notices)
+    assert 2 == len(notices)

@@ -152,25 +152,6 @@ def test_delivered_rows_leave_without_another_request(store: Store) -> None:
     until(lambda: not store.waiting(0, 10))
 
 
-def test_lingering_blocks_share_a_record_until_hurried(path: Path) -> None:
-    """Many small blocks cost one write; a hurry or a row ends the wait."""
-    store = Store(path, wake=lambda: None, linger_s=3600.0)
-    store.recover(BUNDLE)
-    store.start()
-    blocks = [b"reading %d " % n * 20 for n in range(50)]
-    tickets = [store.append(block) for block in blocks]
-    assert 0 == store.completed
-    assert sum(map(len, blocks)) == store.facts.queued_bytes
-    store.hurry()
-    done(store, tickets[-1])
-    assert 0 < store.facts.journal_bytes < sum(map(len, blocks)) / 4
-    store.append(b"cause")
-    done(store, store.post([OutboxRow(1, "t", b"")]))
-    store.append(b"last")
-    assert store.close(5.0)
-    assert [*blocks, b"cause", b"last"] == left(path)[1]
-
-
 def test_batched_blocks_are_flushed_within_the_window(path: Path) -> None:
     """A ticket is complete before the flush; the flush comes by itself, and before any row."""
     store = Store(path, wake=lambda: None, mode="batched", loss_window_s=0.2)
