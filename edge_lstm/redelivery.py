@@ -9,18 +9,30 @@ its own time or number.
 from __future__ import annotations
 
 import zlib
-from collections import OrderedDict
+from array import array
+
+import msgspec
 
 from edge_lstm.io.transport import Message
 from edge_lstm.times import NS
 
 __all__ = ["Redelivery"]
 
-
 _LIFE_NS = 60 * NS
 """An acknowledgement that the broker has not taken for so long is not under way any more."""
-_MOST = 65_535
-"""There are no more packet identifiers (MQTT 5, 2.2.1)."""
+_IDENTIFIERS = 65_536
+"""Packet identifiers have two bytes (MQTT 5, 2.2.1)."""
+
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+class _Dumped(msgspec.Struct, array_like=True):
+    count: int
+    moment_ns: int
+    known: list[tuple[int, int, int, int]]
+
+
+_DECODER = msgspec.msgpack.Decoder(_Dumped)
 
 
 class Redelivery:
@@ -39,38 +51,53 @@ class Redelivery:
 
     def __init__(self, least: int) -> None:
         self._least = least
-        self._known: OrderedDict[int, tuple[int, int]] = OrderedDict()
+        self._count = least + 1  # of messages, so that what was never heard of is too long ago
+        self._moment_ns = 0  # arrival of the newest message that was no repeat
+        self._content = array("q", [-1]) * _IDENTIFIERS
+        self._number = array("q", [0]) * _IDENTIFIERS
+        self._arrived = array("q", [0]) * _IDENTIFIERS
 
     def again(self, message: Message) -> bool:
         """Whether we had this message before; if not it is remembered."""
         if not message.qos:
             return False
-        known, mid, now_ns = self._known, message.mid, message.arrived_ns
+        mid, now_ns = message.mid, message.arrived_ns
         content = zlib.crc32(message.payload, zlib.crc32(message.topic.encode("utf-8", "replace")))
-        had = known.get(mid)
-        repeated = message.duplicate and had is not None and had[0] == content
-        known[mid] = (content, now_ns)
-        known.move_to_end(mid)
+        repeated = message.duplicate and self._content[mid] == content and self._is_young(mid)
+        self._content[mid], self._arrived[mid] = content, now_ns
+        self._number[mid] = self._count = self._count + 1
         if not message.duplicate:  # repeats come first (MQTT 5, 4.6): until they are through, none is old
-            self._age(now_ns)
+            self._moment_ns = now_ns
         return repeated
 
-    def _age(self, now_ns: int) -> None:
-        known = self._known
-        while len(known) > self._least:
-            oldest = next(iter(known.values()))
-            if len(known) <= _MOST and now_ns - oldest[1] <= _LIFE_NS:
-                return
-            known.popitem(last=False)
+    def _is_young(self, mid: int) -> bool:
+        newest = self._count - self._number[mid] < self._least
+        return newest or self._moment_ns - self._arrived[mid] <= _LIFE_NS
 
     def forget(self) -> None:
         """The broker has lost our session: its identifiers begin anew."""
-        self._known.clear()
+        self._content = array("q", [-1]) * _IDENTIFIERS
 
-    def dump(self) -> list[tuple[int, int, int]]:
-        """Identifiers, digests and times of arrival, oldest first."""
-        return [(mid, content, arrived_ns) for mid, (content, arrived_ns) in self._known.items()]
+    def dump(self) -> bytes:
+        """Everything that is remembered."""
+        content, number, arrived = self._content, self._number, self._arrived
+        known = [
+            (mid, content[mid], number[mid], arrived[mid])
+            for mid in range(_IDENTIFIERS)
+            if content[mid] >= 0 and self._is_young(mid)
+        ]
+        return _ENCODER.encode(_Dumped(self._count, self._moment_ns, known))
 
-    def load(self, dumped: list[tuple[int, int, int]]) -> None:
-        """Put back what `dump` gave."""
-        self._known = OrderedDict((mid, (content, arrived_ns)) for mid, content, arrived_ns in dumped)
+    def load(self, dumped: bytes) -> None:
+        """Put back what `dump` gave.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        self.forget()
+        if not dumped:
+            return
+        found = _DECODER.decode(dumped)
+        self._count, self._moment_ns = found.count, found.moment_ns
+        for mid, content, number, arrived_ns in found.known:
+            self._content[mid], self._number[mid], self._arrived[mid] = content, number, arrived_ns

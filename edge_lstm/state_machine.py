@@ -55,7 +55,7 @@ class Meta(msgspec.Struct, kw_only=True):
     saved_ns: int
     bundle_sha256: str
     counters: Counters
-    redelivery: list[tuple[int, int, int]] = []
+    redelivery: bytes = b""
     filters: list[str] = []
     forgetful: bool = False
     alerts: list[Alert] = []
