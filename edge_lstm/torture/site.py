@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ from edge_lstm.torture.truth import Tier
 
 __all__ = ["Site"]
 
-_STOP_S = 20.0
+_STOP_S = 30.0
 _NEVER_S = 1e9
 """Alerts are updated with a worse score only: times of arrival must not decide about them here."""
 _EXEC_EVERY = 16
@@ -135,9 +136,10 @@ class Site:
         return None if self._process is None else self._process.ended(timeout_s)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send it a signal; that it has just ended is no fault of this."""
         if self._process is not None:
-            os.kill(self._process.pid, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
 
     @property
     def pid(self) -> int | None:
@@ -157,14 +159,17 @@ class Site:
         self._gone()
 
     def stop(self) -> None:
-        """SIGTERM, and wait until it has saved.
+        """SIGTERM, and wait until it has saved; that it does not, or ends with anything but 0, is a fault.
 
         Raises:
-            TortureError: It does not end, or not with 0.
+            TortureError: SIGKILL does not end it either.
         """
         self.signal(signal.SIGTERM)
         code = self.ended(_STOP_S)
         if code is None:
+            self.faults.append(
+                f"{self.node} did not end within {_STOP_S:g} s of SIGTERM: {self.last_words()}"
+            )
             self.signal(signal.SIGKILL)
         self._gone()
         if code:
