@@ -123,7 +123,11 @@ def torture(
 
 
 def _command(argv: Sequence[str]) -> str:
-    return " ".join(["edge-lstm", *argv[1:]])
+    words = list(argv[1:])
+    if "--keep" in words:  # a folder of this machine, of no use to a reader
+        at = words.index("--keep")
+        del words[at : at + 2]
+    return " ".join(["edge-lstm", *words])
 
 
 def _tell(line: str) -> None:
