@@ -112,7 +112,11 @@ def test_restart_keeps_an_open_episode(
     assert _alerts(judge, rows, alarm) == listener.alerts(ALERT)
 
 
-@pytest.mark.parametrize("client", ["mqtt5", "paho"])
+@pytest.mark.parametrize(
+    "mqtt",
+    [{"client": "mqtt5"}, {"client": "paho"}, {"protocol": "3.1.1"}],
+    ids=["mqtt5", "paho", "3.1.1"],
+)
 def test_restart_after_kill_equals_no_restart(
     listener: Listener,
     sensor: Sensor,
@@ -121,12 +125,12 @@ def test_restart_after_kill_equals_no_restart(
     rows: list[Row],
     judge: Judge,
     alarm: dict[str, Any],
-    client: str,
+    mqtt: Row,
 ) -> None:
     """SIGKILL among streaming readings: each is scored once, by the very states; no alert is lost."""
     stream = [*rows[:108], *many_rows[108:600]]
     device = make_device(alarm=alarm)
-    device.config["mqtt"]["client"] = client
+    device.config["mqtt"] |= mqtt
     device.start()
     sending = threading.Thread(target=sensor.send, args=("plant/pump-1/readings", stream))
     sending.start()
