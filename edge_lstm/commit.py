@@ -59,6 +59,7 @@ class Commits:
         self._messages: list[Message] = []
         self._rows: list[OutboxRow] = []
         self._since = 0.0
+        self._bytes = 0
         self._held: deque[_Held] = deque()
         self._let_go: tuple[float, int] | None = None  # when a gathering that took its time was acknowledged
         self._came = 0  # messages since then
@@ -69,6 +70,7 @@ class Commits:
         self._learn(len(messages))
         self._records.extend(messages)
         self._messages.extend(messages)
+        self._bytes += sum(len(message.payload) for message in messages)
         self._rows.extend(rows)
         if rows or len(self._messages) >= self._enough or len(self._records) >= _RECORDS:
             self.flush()
@@ -100,6 +102,7 @@ class Commits:
         """A message that leaves no trace in the states, acknowledged in its turn."""
         self._begin()
         self._messages.append(message)
+        self._bytes += len(message.payload)
 
     def left_s(self) -> float | None:
         """Until what is gathered must be written down, seconds; ``None`` when nothing is."""
@@ -110,6 +113,11 @@ class Commits:
         """Age of the oldest message that is not written down, seconds; 0 when there is none."""
         since = self._held[0].since if self._held else self._since if self._messages else None
         return 0.0 if since is None else self._clock.monotonic() - since
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Payload of these, bytes."""
+        return self._bytes
 
     @property
     def waiting(self) -> int:
@@ -148,6 +156,7 @@ class Commits:
         while self._held and self._held[0].ticket <= completed:
             held = self._held.popleft()
             _gather(acks, held.messages)
+            self._bytes -= sum(len(message.payload) for message in held.messages)
             if held.waited:
                 self._let_go, self._came = (self._clock.monotonic(), len(held.messages)), 0
         return acks

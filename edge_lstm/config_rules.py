@@ -32,6 +32,10 @@ _OWN = (
     "+/alarm/+",
     "+/cmd/+",
     "+/cmd/+/result",
+    "alerts/replay",
+    "alerts/replayed",
+    "alerts/replayed/end",
+    "doctor/#",
 )
 
 

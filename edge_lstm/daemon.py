@@ -191,11 +191,14 @@ def _assemble(
     found = store.recover(bundle.sha256)
     notifier.status("taking up the states")
 
-    def make() -> StateMachine:
-        engine = make_engine(config, bundle, runner, clock=clock)
+    def make(said: DeviceConfig = config) -> StateMachine:
+        engine = make_engine(said, bundle, runner, clock=clock)
         # Before the journal is taken again: it has readings of assets that rest on the disk.
         engine.detector.fetch = fetcher(store)
-        return StateMachine(engine, window=config.mqtt.inflight)
+        return StateMachine(engine, window=said.mqtt.inflight, config=msgspec.json.encode(said))
+
+    def make_before(raw: bytes) -> StateMachine:
+        return make(msgspec.json.decode(raw, type=DeviceConfig))
 
     begin = restore(
         found,
@@ -203,6 +206,8 @@ def _assemble(
         sha256=bundle.sha256,
         clock=clock,
         resident=config.resident_assets,
+        config=msgspec.json.encode(config),
+        make_before=make_before,
         alive=notifier.progress,
     )
     outbox = Outbox(
@@ -246,7 +251,7 @@ def _assemble(
         obsolete=obsolete,
         reset_reason=begin.reset_reason,
         problem=found.problem,
-        recovered=begin.records > 0 or begin.reset_reason is not None,
+        recovered=not begin.settled,
     )
 
 

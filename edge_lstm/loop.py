@@ -56,7 +56,7 @@ _STUCK_S = 2.0
 _TICK_S = 1.0
 _FAILURES = 10
 """Messages in a row that may meet a fault of ours before the process ends and is started anew."""
-_MOST_WAITING = 8000
+_MOST_WAITING, _MOST_WAITING_BYTES = 8000, 16 * 2**20
 """Messages that may wait for the disk; beyond it readings of QoS 0 are dropped, and those of QoS 1
 are with the broker."""
 
@@ -140,7 +140,7 @@ class Parts:
         obsolete: Topic filters of an earlier one, given up at the first connection.
         reset_reason: Why this start is a cold one although there were states.
         problem: What was wrong with what was kept; shown in health.
-        recovered: Whether the journal was replayed or the states began anew: a checkpoint then comes first.
+        recovered: Whether a checkpoint comes first: the last one is not as good as one made now.
     """
 
     config: DeviceConfig
@@ -252,6 +252,14 @@ class Loop:
             raise SnapshotError("the state folder cannot be written to any more", got=self._store.problem)
         self._settle()
 
+    def _count_lost(self) -> None:
+        """The state folder is gone, and with it the states of assets that rested there."""
+        detector = self._machine.engine.detector
+        if detector.away:
+            log.error(event("states.lost", assets=detector.away))
+            self._standing.note("lost", f"the states of {detector.away} assets at rest went with the folder")
+            detector.away = 0
+
     def _take(self, found: TransportEvent) -> None:
         match found:
             case Confirmed():
@@ -282,7 +290,7 @@ class Loop:
         self._score(batch)
 
     def _score(self, batch: list[Message]) -> None:
-        if self._commits.waiting > _MOST_WAITING:
+        if self._commits.waiting > _MOST_WAITING or self._commits.waiting_bytes > _MOST_WAITING_BYTES:
             kept = [message for message in batch if message.qos]
             self._standing.dropped_readings += len(batch) - len(kept)
             batch = kept
@@ -311,6 +319,7 @@ class Loop:
         self._outbox.settle(self._store.completed)
         if self._store.needs_full and not self._wholly:
             self._wholly = True
+            self._count_lost()
             self._save(whole=True)
         self._pump()
         if self._saving and self._store.completed >= self._saving:

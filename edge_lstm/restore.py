@@ -18,7 +18,7 @@ import msgspec
 from edge_lstm.clock import Clock
 from edge_lstm.contracts.alert import Alert
 from edge_lstm.contracts.state import StreamSnapshot
-from edge_lstm.errors import SnapshotError
+from edge_lstm.errors import OperatorError, SnapshotError
 from edge_lstm.io.record import unpack
 from edge_lstm.io.rows import OutboxRow, Recovered
 from edge_lstm.io.store import Store
@@ -58,6 +58,7 @@ class Restored:
         filters: Topic filters that the broker remembers of us.
         reset_reason: Why it is cold although there were states.
         records: Records of the journal that were taken again.
+        settled: Whether the checkpoint is as good as one made now.
     """
 
     machine: StateMachine
@@ -66,6 +67,7 @@ class Restored:
     filters: tuple[str, ...] = ()
     reset_reason: ResetReason | None = None
     records: int = 0
+    settled: bool = True
 
 
 def restore(
@@ -75,6 +77,8 @@ def restore(
     sha256: str,
     clock: Clock,
     resident: int,
+    config: bytes = b"",
+    make_before: Callable[[bytes], StateMachine] | None = None,
     alive: Callable[[], None] = lambda: None,
 ) -> Restored:
     """Begin where the last process ended, if that can be done.
@@ -85,14 +89,23 @@ def restore(
         sha256: Digest of the bundle that runs.
         clock: Says when abandoned episodes are closed.
         resident: Most assets to have in memory.
+        config: The configuration, JSON.
+        make_before: Makes a state machine of the configuration that a checkpoint names: what came
+            before a crash meant what it meant then, whatever was changed since.
         alive: Called from time to time, for the service manager's patience.
     """
-    machine, meta, reason = _begin(found, make_machine, sha256=sha256, resident=resident)
+    before = _before(found, config, make_before)
+    machine, meta, reason = _begin(found, before or make_machine, sha256=sha256, resident=resident)
     rows = machine.number(machine.engine.abandoned(meta.alerts, now_ns=clock.time_ns())) if reason else []
     engine = machine.engine
     engine.again = True
     again, records = _again(machine, found.blocks, alive)
     engine.again = False
+    if before is not None:
+        log.info(event("states.other_config", records=records))
+        old, machine = machine, make_machine()
+        machine.take_over(old)
+        engine = machine.engine
     first = engine.restored() + engine.unlearned(
         [] if reason else [told for told in meta.told if told not in machine.away]
     )
@@ -106,7 +119,24 @@ def restore(
         filters=tuple(meta.filters),
         reset_reason=reason,
         records=records,
+        settled=found.meta is not None and before is None and reason is None and not records,
     )
+
+
+def _before(
+    found: Recovered, config: bytes, make_before: Callable[[bytes], StateMachine] | None
+) -> Callable[[], StateMachine] | None:
+    """Makes a machine of the configuration before, when that was another one and can still be read."""
+    try:
+        then = _META.decode(found.meta).config if found.meta is not None else b""
+        if make_before is None or not then or then == config:
+            return None
+        first = make_before(then)
+    except (OperatorError, ValueError) as error:
+        log.warning(event("states.config_unreadable", detail=error))
+        return None
+    made = iter([first])
+    return lambda: next(made, None) or make_before(then)
 
 
 def _begin(

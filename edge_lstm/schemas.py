@@ -20,6 +20,7 @@ from edge_lstm.contracts.alert import Alert
 from edge_lstm.contracts.commission import Commission, CommissionConfig
 from edge_lstm.contracts.config import (
     DeviceConfig,
+    DurabilityConfig,
     InputConfig,
     MetricsConfig,
     MqttConfig,
@@ -28,6 +29,7 @@ from edge_lstm.contracts.config import (
     TlsConfig,
 )
 from edge_lstm.contracts.status import Status
+from edge_lstm.contracts.streams import StreamsConfig
 from edge_lstm.io.health import Health
 
 __all__ = ["attribute_texts", "generated", "main"]
@@ -47,7 +49,9 @@ _SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("alarm.", AlarmOverrides),
     ("commission.", CommissionConfig),
     ("publish.", PublishConfig),
+    ("durability.", DurabilityConfig),
     ("snapshot.", SnapshotConfig),
+    ("streams.", StreamsConfig),
     ("metrics.", MetricsConfig),
 )
 

@@ -47,6 +47,7 @@ class Meta(msgspec.Struct, kw_only=True):
         forgetful: See `edge_lstm.engine.Engine`.
         alerts: The last alert of every open episode: closed in order if the states cannot be used.
         told: Assets of which the broker keeps a commissioning.
+        config: The configuration, under which the records since are to be taken.
         codecs: What the formats remember of earlier messages, by the topic of their input.
         newcomers: Memory of how many new assets came of late.
     """
@@ -60,6 +61,7 @@ class Meta(msgspec.Struct, kw_only=True):
     forgetful: bool = False
     alerts: list[Alert] = []
     told: list[str] = []
+    config: bytes = b""
     codecs: dict[str, bytes] = {}
     newcomers: AdmissionMemory = msgspec.field(default_factory=AdmissionMemory)
 
@@ -83,14 +85,15 @@ class StateMachine:
     Args:
         engine: Decodes and scores; has seen nothing, or what `Meta` and streams say.
         window: Messages that the broker sends ahead of our acknowledgements.
+        config: The configuration that the engine was made from, JSON.
 
     Attributes:
         engine: The engine.
         away: Assets that `resume` left on the disk.
     """
 
-    def __init__(self, engine: Engine, *, window: int) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, *, window: int, config: bytes = b"") -> None:
+        self.engine, self._config = engine, config
         self.away: set[str] = set()
         self._redelivery = Redelivery(max(1000, 2 * window))
 
@@ -187,6 +190,7 @@ class StateMachine:
             forgetful=engine.forgetful,
             alerts=detector.open_alerts(),
             told=[told.asset for told in detector.commissions()],
+            config=self._config,
             newcomers=detector.newcomers,
             codecs=engine.codecs(),
         )
@@ -235,6 +239,16 @@ class StateMachine:
         detector.newcomers = meta.newcomers
         self.resume_counts(meta)
         self.engine.forgetful = meta.forgetful
+
+    def take_over(self, other: StateMachine) -> None:
+        """Go on from a machine of another configuration and the same bundle; that one is of no use then."""
+        detector, before = self.engine.detector, other.engine.detector
+        for asset in before.assets:
+            detector.adopt(before.dump(asset))
+        self.away, detector.away, detector.newcomers = other.away, before.away, before.newcomers
+        self.engine.counters, self.engine.forgetful = other.engine.counters, other.engine.forgetful
+        self.engine.resume_codecs(other.engine.codecs())
+        self._redelivery = other._redelivery
 
     def resume_counts(self, meta: Meta) -> None:
         """Go on counting and remembering deliveries, with states that begin anew."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -102,6 +103,8 @@ def doctor(
     """
     from edge_lstm.doctor.examine import examine, passed, plan  # noqa: PLC0415 - fast --help
 
+    if rate is not None and not math.isfinite(rate):
+        raise click.BadParameter(f"{rate} is no number of messages a second.", param_hint="'--rate'")
     if (rate is None) != (outage is None):
         raise click.UsageError("--rate and --outage belong together.")
     findings = examine(root=root, bundle=bundle, config=config, environ=os.environ)

@@ -26,6 +26,7 @@ from edge_lstm.core.memory import StreamMemory
 from edge_lstm.core.quality import QualityGate
 from edge_lstm.core.rounds import Event, Failed, Rounds
 from edge_lstm.core.stream import Stream
+from edge_lstm.errors import SnapshotError
 
 __all__ = ["Detector", "Event"]
 
@@ -138,6 +139,8 @@ class Detector(StreamMemory):
                     else:
                         self._follow(rounds, number, item, stream, made)
                     item += 1
+            except SnapshotError:
+                raise  # an asset at rest cannot be read: no fault of the reading, which must come again
             except Exception as error:  # noqa: BLE001 - it concerns this stream alone
                 rounds.fail(number, stream, error)
         return rounds.events()

@@ -19,6 +19,8 @@ __all__ = ["Needs", "fragment", "needs"]
 _MARGIN = 1.1
 _LEAST_INFLIGHT = 20
 """Mosquitto's default; there is no reason to go below it."""
+_LEAST_QUEUED = 1000
+"""Likewise; the setting is for all clients of the broker."""
 _MOST_INFLIGHT = 65_535
 """Receive Maximum has two bytes (MQTT 5 section 3.1.2.11.3), as have packet identifiers."""
 _MEMORY_OVERHEAD, _DISK_OVERHEAD = 350, 60
@@ -88,7 +90,7 @@ def needs(
         payload_bytes: ``mqtt.max_payload_bytes`` of the configuration.
     """
     window = math.ceil(2 * rate * commit_s)
-    queued = _round_up(rate * outage_s * _MARGIN + window)
+    queued = max(_LEAST_QUEUED, _round_up(rate * outage_s * _MARGIN + window))
     database = queued * (message_bytes + _DISK_OVERHEAD)
     at_every_change = rate / 2 * database <= _WRITE_BUDGET
     return Needs(
