@@ -54,6 +54,8 @@ _CLOSE_S = 10.0
 _STUCK_S = 2.0
 """Longest wait at the end for a disk that takes nothing already."""
 _TICK_S = 1.0
+_LASTING_S = 60.0
+"""A connection that lasts so long is not fought over."""
 _FAILURES = 10
 """Messages in a row that may meet a fault of ours before the process ends and is started anew."""
 _MOST_WAITING, _MOST_WAITING_BYTES = 8000, 16 * 2**20
@@ -207,6 +209,7 @@ class Loop:
         if parts.problem:
             self._standing.problems["store"] = parts.problem
         self._saving = 0  # ticket of the checkpoint under way
+        self._up_since = 0.0
         self._wholly = False  # whether it is one of everything, which the store has asked for
         self._listening_ns = 0  # since when readings could have come; 0 while they cannot
         self._saved_readings = self._machine.engine.counters.readings
@@ -360,6 +363,7 @@ class Loop:
     def _on_connected(self, found: Connected) -> None:
         standing, engine = self._standing, self._machine.engine
         standing.connected = True
+        self._up_since = self._clock.monotonic()
         standing.note("broker", "")
         standing.connections += 1
         self._parts.life.connections += 1
@@ -471,6 +475,9 @@ class Loop:
         self._commit_control(Control("tick", now_ns, self._listening_ns or now_ns))
         self._pump()
         self._standing.note("storage", self._store.problem)
+        fought = self._transport.rival and self._clock.monotonic() - self._up_since < _LASTING_S
+        rival = f"another client seems to use '{self._parts.config.client_id}': readings go to both by turns"
+        self._standing.note("rival", rival if fought else "")
         self._lay_out()
 
     def _many_readings(self) -> bool:

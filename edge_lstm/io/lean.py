@@ -49,6 +49,7 @@ class LeanTransport:
     """
 
     name = "mqtt5"
+    rival = False
 
     def __init__(
         self,
@@ -176,6 +177,7 @@ class LeanTransport:
         delay_s = self._pace.next_s(lost, lasted_s=lasted_s, rival=rival)
         self._retry_at = now + delay_s
         self._story.lost(lost, delay_s)
+        self.rival = rival
         if rival:
             self._story.rival()
 

@@ -63,6 +63,7 @@ class MqttTransport:
     """
 
     name = "paho"
+    rival = False
 
     def __init__(
         self,
@@ -189,6 +190,7 @@ class MqttTransport:
             rival = self._pace.rival(lost, kept=self._kept, lasted_s=lasted_s)
             delay_s = self._pace.next_s(lost, lasted_s=lasted_s, rival=rival)
             self._story.lost(lost, delay_s)
+            self.rival = rival
             if rival:
                 self._story.rival()
             self._stopping.wait(delay_s)

@@ -153,6 +153,11 @@ class Transport(Protocol):
         ...
 
     @property
+    def rival(self) -> bool:
+        """Whether, by the last loss of the connection, another client seems to have our name."""
+        ...
+
+    @property
     def alive(self) -> bool:
         """Whether it is still at work (connected or trying); not any more once its place was taken."""
         ...

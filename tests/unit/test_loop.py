@@ -84,6 +84,7 @@ class ScriptedTransport:
     stop_request: Stop | None = None
     answers: bool = True
     name: str = "scripted"
+    rival: bool = False
     alive: bool = True
     dropped: int = 0
     connected: bool = False
