@@ -38,6 +38,7 @@ class _Held:
     messages: Sequence[Message]
     since: float
     waited: bool
+    size: int
 
 
 class Commits:
@@ -59,7 +60,7 @@ class Commits:
         self._messages: list[Message] = []
         self._rows: list[OutboxRow] = []
         self._since = 0.0
-        self._bytes = 0
+        self._bytes = self._size = 0  # of all messages that wait, and of those that are gathered
         self._held: deque[_Held] = deque()
         self._let_go: tuple[float, int] | None = None  # when a gathering that took its time was acknowledged
         self._came = 0  # messages since then
@@ -70,7 +71,9 @@ class Commits:
         self._learn(len(messages))
         self._records.extend(messages)
         self._messages.extend(messages)
-        self._bytes += sum(len(message.payload) for message in messages)
+        size = sum([len(message.payload) for message in messages])
+        self._size += size
+        self._bytes += size
         self._rows.extend(rows)
         if rows or len(self._messages) >= self._enough or len(self._records) >= _RECORDS:
             self.flush()
@@ -102,6 +105,7 @@ class Commits:
         """A message that leaves no trace in the states, acknowledged in its turn."""
         self._begin()
         self._messages.append(message)
+        self._size += len(message.payload)
         self._bytes += len(message.payload)
 
     def left_s(self) -> float | None:
@@ -140,10 +144,10 @@ class Commits:
             ticket = self._held[-1].ticket if self._held else 0
         if self._messages:
             waited = waited and len(self._messages) >= _LEAST
-            self._held.append(_Held(ticket, self._messages, self._since, waited))
+            self._held.append(_Held(ticket, self._messages, self._since, waited, self._size))
         if self._rows:
             self._outbox.add(self._rows, self._store.post(self._rows))
-        self._records, self._messages, self._rows = [], [], []
+        self._records, self._messages, self._rows, self._size = [], [], [], 0
 
     def settle(self) -> list[tuple[int, list[int]]]:
         """What the store has kept since the last call.
@@ -156,7 +160,7 @@ class Commits:
         while self._held and self._held[0].ticket <= completed:
             held = self._held.popleft()
             _gather(acks, held.messages)
-            self._bytes -= sum(len(message.payload) for message in held.messages)
+            self._bytes -= held.size
             if held.waited:
                 self._let_go, self._came = (self._clock.monotonic(), len(held.messages)), 0
         return acks

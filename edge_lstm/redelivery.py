@@ -8,10 +8,11 @@ its own time or number.
 
 from __future__ import annotations
 
+import struct
 import zlib
 from array import array
 
-import msgspec
+import numpy as np
 
 from edge_lstm.io.transport import Message
 from edge_lstm.times import NS
@@ -23,16 +24,9 @@ _LIFE_NS = 60 * NS
 _IDENTIFIERS = 65_536
 """Packet identifiers have two bytes (MQTT 5, 2.2.1)."""
 
-_ENCODER = msgspec.msgpack.Encoder()
-
-
-class _Dumped(msgspec.Struct, array_like=True):
-    count: int
-    moment_ns: int
-    known: list[tuple[int, int, int, int]]
-
-
-_DECODER = msgspec.msgpack.Decoder(_Dumped)
+_TOPICS = 10_000
+_HEAD = struct.Struct("<qqq")
+"""Messages so far, arrival of the newest that was no repeat, identifiers remembered."""
 
 
 class Redelivery:
@@ -56,19 +50,27 @@ class Redelivery:
         self._content = array("q", [-1]) * _IDENTIFIERS
         self._number = array("q", [0]) * _IDENTIFIERS
         self._arrived = array("q", [0]) * _IDENTIFIERS
+        self._topics: dict[str, int] = {}  # their checksums
 
     def again(self, message: Message) -> bool:
         """Whether we had this message before; if not it is remembered."""
         if not message.qos:
             return False
         mid, now_ns = message.mid, message.arrived_ns
-        content = zlib.crc32(message.payload, zlib.crc32(message.topic.encode("utf-8", "replace")))
+        topic = self._topics.get(message.topic)
+        content = zlib.crc32(message.payload, self._checksum(message.topic) if topic is None else topic)
         repeated = message.duplicate and self._content[mid] == content and self._is_young(mid)
         self._content[mid], self._arrived[mid] = content, now_ns
         self._number[mid] = self._count = self._count + 1
         if not message.duplicate:  # repeats come first (MQTT 5, 4.6): until they are through, none is old
             self._moment_ns = now_ns
         return repeated
+
+    def _checksum(self, topic: str) -> int:
+        if len(self._topics) >= _TOPICS:  # somebody invents them
+            self._topics.clear()
+        found = self._topics[topic] = zlib.crc32(topic.encode("utf-8", "replace"))
+        return found
 
     def _is_young(self, mid: int) -> bool:
         newest = self._count - self._number[mid] < self._least
@@ -80,24 +82,24 @@ class Redelivery:
 
     def dump(self) -> bytes:
         """Everything that is remembered."""
-        content, number, arrived = self._content, self._number, self._arrived
-        known = [
-            (mid, content[mid], number[mid], arrived[mid])
-            for mid in range(_IDENTIFIERS)
-            if content[mid] >= 0 and self._is_young(mid)
-        ]
-        return _ENCODER.encode(_Dumped(self._count, self._moment_ns, known))
+        columns = [np.frombuffer(one, np.int64) for one in (self._content, self._number, self._arrived)]
+        content, number, arrived = columns
+        newest = self._count - number < self._least
+        known = np.flatnonzero((content >= 0) & (newest | (self._moment_ns - arrived <= _LIFE_NS)))
+        parts = [known.astype("<i8"), *(column[known].astype("<i8") for column in columns)]
+        return _HEAD.pack(self._count, self._moment_ns, len(known)) + b"".join(
+            part.tobytes() for part in parts
+        )
 
     def load(self, dumped: bytes) -> None:
-        """Put back what `dump` gave.
-
-        Raises:
-            ValueError: It is something else.
-        """
+        """Put back what `dump` gave; nothing of it when it is something else."""
         self.forget()
-        if not dumped:
+        if len(dumped) < _HEAD.size:
             return
-        found = _DECODER.decode(dumped)
-        self._count, self._moment_ns = found.count, found.moment_ns
-        for mid, content, number, arrived_ns in found.known:
+        count, moment_ns, known = _HEAD.unpack_from(dumped)
+        if len(dumped) != _HEAD.size + 32 * known:
+            return
+        self._count, self._moment_ns = count, moment_ns
+        rows = np.frombuffer(dumped, "<i8", offset=_HEAD.size).reshape(4, known).T
+        for mid, content, number, arrived_ns in rows.tolist():
             self._content[mid], self._number[mid], self._arrived[mid] = content, number, arrived_ns

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from edge_lstm.codecs import Codec, make_codec
+from edge_lstm.codecs.json_frame import JsonFrameCodec
 from edge_lstm.contracts.config import InputConfig
 from edge_lstm.times import NS
 from edge_lstm.topics import Template, check_name
@@ -16,12 +17,22 @@ _REMEMBERED = 10_000
 
 
 class Route(NamedTuple):
-    """What a topic says: codec, asset and channel (each empty when the payload names them), order window."""
+    """What a topic says.
+
+    Attributes:
+        codec: Reads its payloads.
+        asset: The machine; empty when the payload names it.
+        channel: The channel; empty when the payload names them.
+        reorder_ns: How long readings may wait to be put in order.
+        numbers: Reads the payloads that are nothing but numbers, where the codec can; the others
+            are the codec's.
+    """
 
     codec: Codec
     asset: str
     channel: str
     reorder_ns: int = 0
+    numbers: Callable[[bytes], dict[str, float | None] | None] | None = None
 
 
 class Router:
@@ -68,5 +79,7 @@ class Router:
             channel = source.channel or found.get("channel", "")
             if not source.asset_in_payload and (why := check_name(asset)):
                 return f"asset {asset!r} in topic {topic!r} cannot be used: {why}"
-            return Route(codec, asset, channel, round(source.reorder_s * NS))
+            bare = isinstance(codec, JsonFrameCodec) and codec.is_bare
+            numbers = JsonFrameCodec.numbers if bare else None
+            return Route(codec, asset, channel, round(source.reorder_s * NS), numbers)
         return f"topic {topic!r} matches no input"

@@ -64,6 +64,9 @@ class JsonFrameCodec(FrameCodec):
 
     Args:
         source: The input.
+
+    Attributes:
+        is_bare: Whether a payload has nothing but values, under the channels' own names.
     """
 
     def __init__(self, source: InputConfig) -> None:
@@ -79,6 +82,7 @@ class JsonFrameCodec(FrameCodec):
         self._skip = set(self._names.values()) - set(self._names)
         said = [name for name in (*others, source.time_field, source.values_field) if name is not None]
         self._short = not any("." in name for name in said) and len(set(said)) == len(said)
+        self.is_bare = not (said or self._names)
 
     def decode(self, payload: bytes, envelope: Envelope) -> Decoded:
         """Read one payload; see `edge_lstm.codecs.base.Codec.decode`."""
@@ -92,6 +96,16 @@ class JsonFrameCodec(FrameCodec):
             except (ValueError, KeyError):  # something else than numbers: the long way says what
                 pass
         return self._long(payload, envelope)
+
+    @staticmethod
+    def numbers(payload: bytes) -> dict[str, float | None] | None:
+        """The values of a bare frame of numbers; ``None`` for all that `decode` has to look at."""
+        try:
+            values: Any = _FLAT.decode(payload)
+        except ValueError:
+            return None
+        plain = payload.count(b'"') == 2 * len(values) and len(values) <= MAX_MEMBERS
+        return values if plain else None
 
     def _list(self, payload: bytes, envelope: Envelope) -> Decoded:
         """As `decode`, of a list; raises as `_one` does."""
