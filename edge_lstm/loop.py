@@ -58,6 +58,8 @@ _LASTING_S = 60.0
 """A connection that lasts so long is not fought over."""
 _FAILURES = 10
 """Messages in a row that may meet a fault of ours before the process ends and is started anew."""
+_AT_ONCE = 512
+"""Messages that are scored together at most."""
 _MOST_WAITING, _MOST_WAITING_BYTES = 8000, 16 * 2**20
 """Messages that may wait for the disk; beyond it readings of QoS 0 are dropped, and those of QoS 1
 are with the broker."""
@@ -297,13 +299,19 @@ class Loop:
             kept = [message for message in batch if message.qos]
             self._standing.dropped_readings += len(batch) - len(kept)
             batch = kept
-        if not batch:
-            return
-        decided = self._machine.take(batch)
-        if self._machine.engine.failing:
-            self._failed()
-        self._say(decided)
-        self._commits.take(batch, decided.rows)
+        for start in range(0, len(batch), _AT_ONCE):
+            some = batch[start : start + _AT_ONCE]
+            decided = self._machine.take(some)
+            if self._machine.engine.failing:
+                self._failed()
+            self._say(decided)
+            self._commits.take(some, decided.rows)
+            if len(some) < len(batch):  # so that the broker sends more while the rest is scored
+                self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        for epoch, mids in self._commits.settle():
+            self._transport.ack(epoch, mids)
 
     def _failed(self) -> None:
         """A fault of ours in one message must not stop the others; many in a row must not go on for ever.
@@ -317,8 +325,7 @@ class Loop:
 
     def _settle(self) -> None:
         """Let go what the store has kept meanwhile."""
-        for epoch, mids in self._commits.settle():
-            self._transport.ack(epoch, mids)
+        self._acknowledge()
         self._outbox.settle(self._store.completed)
         if self._store.needs_full and not self._wholly:
             self._wholly = True
