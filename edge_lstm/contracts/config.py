@@ -177,7 +177,7 @@ class SnapshotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """
 
     interval_s: Seconds = 120.0
-    readings: Assets = 50_000
+    readings: Assets = 200_000
 
 
 class DurabilityConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
