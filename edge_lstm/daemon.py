@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import closing, contextmanager
@@ -48,6 +49,10 @@ __all__ = ["answering", "make_engine", "serve", "unknown_channels"]
 
 log = logging.getLogger(__name__)
 
+_SWITCH_S = 0.0005
+"""The thread that writes must not wait Python's usual 5 ms for its turn each time that the disk has answered:
+acknowledgements wait for it, and the broker for them."""
+
 
 def serve(
     load: Callable[[], DeviceConfig],
@@ -71,6 +76,7 @@ def serve(
             or what came in last could not be written down.
     """
     config = load()
+    sys.setswitchinterval(_SWITCH_S)
     stop, notice = Stop(), Notice[Status]()
     house = _House(stop, SystemClock(), notice, Life(time.monotonic()), _Wake())
     with (
