@@ -38,8 +38,8 @@ from its health message and held against what it was given.
 - Date: {date}, {minutes:.1f} minutes; load average before it {load:.2f}
 - Machine: {machine}, Linux {kernel}; storage {storage}
 - Versions: {versions}
-- Broker: `max_inflight_messages 4000`, `max_queued_messages 0`, `queue_qos0_messages true`,
-  `set_tcp_nodelay true`, no persistence; daemon: `mqtt.inflight: 4000`, `durability.loss_window_s: 1`
+- Broker: `max_inflight_messages 16000`, `max_queued_messages 0`, `queue_qos0_messages true`,
+  `set_tcp_nodelay true`, no persistence; daemon: `mqtt.inflight: 16000`, `durability.loss_window_s: 1`
   where batched, else as by default
 - Command: `{command}`
 """

@@ -23,7 +23,7 @@ from tests.benchmark.daemon.wire import Heard, Peer, publish
 
 __all__ = ["DURABILITY", "IN_FLIGHT", "Counted", "Daemon", "Site", "cores", "cpu_s", "open_site", "streams"]
 
-IN_FLIGHT = 4000
+IN_FLIGHT = 16_000
 """Messages that the broker sends ahead of acknowledgements, and the daemon's ``mqtt.inflight``."""
 
 DURABILITY: dict[str, dict[str, Any]] = {
