@@ -78,6 +78,8 @@ class ServiceSpec:
             # One stream is one small matrix at a time: a pool of threads would only cost memory and tasks.
             "OPENBLAS_NUM_THREADS": "1",
             "OMP_NUM_THREADS": "1",
+            # mallopt(3): a fixed threshold; glibc would raise it, and checkpoints tear holes into the heap.
+            "MALLOC_MMAP_THRESHOLD_": "524288",
             "PYTHONNOUSERSITE": "1",
         }
 

@@ -31,7 +31,11 @@ DURABILITY: dict[str, dict[str, Any]] = {
     "batched": {"mode": "batched", "loss_window_s": 1.0},
 }
 PATIENCE_S = 120.0
-_ENVIRON = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # as in configs/systemd
+_ENVIRON = {  # as in configs/systemd
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": "524288",
+}
 _SETTINGS = f"""\
 allow_anonymous true
 max_inflight_messages {IN_FLIGHT}
