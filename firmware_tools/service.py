@@ -22,6 +22,7 @@ from edge_lstm.contracts.config import CREDENTIAL, DeviceConfig, MetricsConfig
 __all__ = [
     "CREDENTIALS",
     "DEFAULT_PREFIX",
+    "MEMORY_ENVIRONMENT",
     "UNIT",
     "ServiceSpec",
     "check_prefix",
@@ -39,6 +40,14 @@ CREDENTIALS = f"/run/credentials/{UNIT}"
 _PREFIX = re.compile(r"(/[A-Za-z0-9_+-][A-Za-z0-9._+-]*)+")
 # ProtectHome, PrivateTmp and the kernel's own trees: the service could not see a runtime there.
 _HIDDEN = ("/home", "/root", "/run", "/tmp", "/var/tmp", "/proc", "/sys", "/dev")  # noqa: S108 - named to refuse
+MEMORY_ENVIRONMENT = {
+    # One stream is one small matrix at a time: a pool of threads would only cost memory and tasks.
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    # mallopt(3): a fixed threshold; glibc would raise it, and checkpoints tear holes into the heap.
+    "MALLOC_MMAP_THRESHOLD_": "524288",
+}
+"""What keeps the daemon's memory small and level, bytes where a size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +84,7 @@ class ServiceSpec:
         """
         return {
             "EDGE_LSTM__STATE_DIR": state_dir,
-            # One stream is one small matrix at a time: a pool of threads would only cost memory and tasks.
-            "OPENBLAS_NUM_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
-            # mallopt(3): a fixed threshold; glibc would raise it, and checkpoints tear holes into the heap.
-            "MALLOC_MMAP_THRESHOLD_": "524288",
+            **MEMORY_ENVIRONMENT,
             "PYTHONNOUSERSITE": "1",
         }
 

@@ -184,7 +184,7 @@ class FrameReader:
             special = (source.time_field, source.asset_field, source.seq_field, source.schema_field)
             self._skip |= {name for name in special if name is not None}
 
-    def read(self, body: Any, envelope: Envelope, odd: list[str]) -> Reading | Reject:  # noqa: ANN401
+    def read(self, body: Any, envelope: Envelope, odd: list[str]) -> Reading | Reject:  # noqa: ANN401 - any data
         """The reading in an object, or why there is none.
 
         Args:
@@ -197,7 +197,7 @@ class FrameReader:
         except _RefusedError as error:
             return error.reject
 
-    def _read(self, body: Any, envelope: Envelope, odd: list[str]) -> Reading:  # noqa: ANN401
+    def _read(self, body: Any, envelope: Envelope, odd: list[str]) -> Reading:  # noqa: ANN401 - any data
         source = self._source
         found = self._found(body, envelope.asset)
         asset = envelope.asset
@@ -214,7 +214,7 @@ class FrameReader:
         values = self._values(found, odd)
         return Reading(asset, time_ns, values, seq, envelope.arrived_ns, envelope.reorder_ns)
 
-    def _found(self, body: Any, asset: str) -> dict[str, Any]:  # noqa: ANN401
+    def _found(self, body: Any, asset: str) -> dict[str, Any]:  # noqa: ANN401 - any data
         """The object with the values."""
         where, found = self._source.values_field, body
         if where is not None and isinstance(body, dict):

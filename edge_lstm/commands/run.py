@@ -49,8 +49,8 @@ def run(config: Path, bundle: Path | None, backend: BackendChoice | None, log_le
     to standard error.
     """
     from edge_lstm.config import load_config  # noqa: PLC0415 - fast --help
-    from edge_lstm.daemon import serve  # noqa: PLC0415
-    from edge_lstm.logs import setup_logs  # noqa: PLC0415
+    from edge_lstm.daemon import serve  # noqa: PLC0415 - fast --help
+    from edge_lstm.logs import setup_logs  # noqa: PLC0415 - fast --help
 
     options = {
         "bundle": None if bundle is None else str(bundle.absolute()),

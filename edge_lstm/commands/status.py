@@ -53,8 +53,8 @@ def status(context: click.Context, config: Path | None, state_dir: Path | None, 
 
 
 def _state_dir(context: click.Context, config: Path | None) -> Path:
-    from edge_lstm.config import load_config  # noqa: PLC0415
-    from edge_lstm.errors import ConfigError  # noqa: PLC0415
+    from edge_lstm.config import load_config  # noqa: PLC0415 - fast --help
+    from edge_lstm.errors import ConfigError  # noqa: PLC0415 - fast --help
 
     if config is None:
         return Path("/var/lib/edge-lstm")

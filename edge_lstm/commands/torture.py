@@ -98,7 +98,7 @@ def torture(
     if find_spec("mqtt5") is None:
         raise MissingExtraError("torture speaks MQTT with the package mqtt5", do="pip install mqtt5")
     from edge_lstm.torture.proof import page, table  # noqa: PLC0415 - fast --help
-    from edge_lstm.torture.session import Session, chosen  # noqa: PLC0415
+    from edge_lstm.torture.session import Session, chosen  # noqa: PLC0415 - fast --help
 
     names = chosen(only)
     said = seed or secrets.token_hex(4)

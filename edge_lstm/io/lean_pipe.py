@@ -105,6 +105,6 @@ class Pipe:
 
 def _waits_of_tls() -> tuple[type[OSError], ...]:
     """What says that there is nothing to do now. The module costs 4 MiB, which only TLS is worth."""
-    import ssl  # noqa: PLC0415
+    import ssl  # noqa: PLC0415 - memory, where no TLS is used
 
     return (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)

@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from firmware_tools.service import MEMORY_ENVIRONMENT
 from tests.benchmark.daemon.model import Rows
 from tests.benchmark.daemon.wire import Heard, Peer, publish
 
@@ -31,11 +32,6 @@ DURABILITY: dict[str, dict[str, Any]] = {
     "batched": {"mode": "batched", "loss_window_s": 1.0},
 }
 PATIENCE_S = 120.0
-_ENVIRON = {  # as in configs/systemd
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "MALLOC_MMAP_THRESHOLD_": "524288",
-}
 _SETTINGS = f"""\
 allow_anonymous true
 max_inflight_messages {IN_FLIGHT}
@@ -178,7 +174,7 @@ class Daemon:
         begun = time.monotonic()
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                _on(cores()[0], command), stdout=log, stderr=log, env={**os.environ, **_ENVIRON}
+                _on(cores()[0], command), stdout=log, stderr=log, env={**os.environ, **MEMORY_ENVIRONMENT}
             )
         return begun
 
